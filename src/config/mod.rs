@@ -1,0 +1,7 @@
+//! From TOML to checked settings: every room's settings type is built here, and only here is TOML known.
+//!
+//! One file a room: it reads its tables with [`reader`], records every fault in [`fault::Faults`], and gives the
+//! room's own settings type, which is correct by construction.
+
+pub mod fault;
+pub mod reader;

@@ -1,0 +1,3 @@
+//! The `portcullis` command. Everything is in the library.
+
+fn main() {}
