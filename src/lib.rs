@@ -15,8 +15,23 @@
 //! [`gateway`] is that walk on one screen. [`rejection`] turns every refusal into one answer, [`audit`] leaves one
 //! record of every request.
 
-pub mod config;
 pub mod identity;
-pub mod policy;
-pub mod request;
 pub mod telemetry;
+pub mod outbound;
+pub mod request;
+pub mod route;
+pub mod credential;
+pub mod authn;
+pub mod policy;
+pub mod lease;
+pub mod upstream;
+pub mod rejection;
+pub mod audit;
+pub mod gateway;
+pub mod listener;
+pub mod config;
+pub mod admin;
+pub mod server;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod cli;

@@ -1,0 +1,1 @@
+//! Probes, metrics and the control socket: never on a public listener.

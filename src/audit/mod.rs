@@ -1,0 +1,1 @@
+//! One final record of every request.

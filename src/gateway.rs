@@ -1,0 +1,1 @@
+//! The policy enforcement point: the whole journey on one screen.

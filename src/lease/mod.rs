@@ -1,0 +1,1 @@
+//! What an open exchange rests on: it is closed when its grant ends.

@@ -1,0 +1,1 @@
+//! The one HTTP client for identity providers: deadlines, body caps, no redirects to other hosts.

@@ -1,0 +1,1 @@
+//! Every refusal becomes one answer here: status, header fields, reason code, body.

@@ -1,0 +1,1 @@
+//! Room 2: host, path and method name a route, or 404, 405, 421.

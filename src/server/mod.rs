@@ -1,0 +1,1 @@
+//! Puts the rooms together: loads, binds, starts workers, reloads, drains.
