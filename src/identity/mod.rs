@@ -19,4 +19,4 @@ pub use peer::{PeerCertificate, PeerFacts, PeerIdentity, PeerRefusal};
 pub use reason::Reason;
 pub use secret::Secret;
 pub use spiffe::{SpiffeError, SpiffeId, TrustDomain};
-pub use token::{Confirmation, Subject, TokenFacts};
+pub use token::{ClaimForm, Confirmation, Subject, TokenFacts};

@@ -30,6 +30,8 @@ pub struct TokenFacts {
     pub scopes: Vec<Scope>,
     /// The groups, from the claim and in the form that the token source states.
     pub groups: Vec<Arc<str>>,
+    /// How the groups claim was found: an empty list is a statement, a missing claim is none.
+    pub groups_claim: ClaimForm,
     /// `acr` (RFC 9470).
     pub acr: Option<Arc<str>>,
     /// `amr` (RFC 8176).
@@ -46,6 +48,18 @@ pub struct TokenFacts {
     pub confirmation: Option<Confirmation>,
     /// Every claim, for rules that name one by path.
     pub claims: Claims,
+}
+
+/// How a claim was found, beside the value that was read from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClaimForm {
+    /// In the form that the configuration states.
+    #[default]
+    Stated,
+    /// Not at all.
+    Absent,
+    /// In another form, such as a lone string where a list is expected. No permission rests on it; a denial applies.
+    Other,
 }
 
 /// The key that a token is bound to (RFC 7800 `cnf`).
