@@ -7,4 +7,4 @@ mod body;
 mod connection;
 
 pub use body::Body;
-pub use connection::{Connection, ConnectionId, HttpVersion, TlsFacts};
+pub use connection::{Connection, ConnectionId, HostProfiles, HttpVersion, TlsFacts};
