@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod completions;
+#[cfg(feature = "demo")]
+mod dev_certs;
 mod man;
 pub mod output;
 
@@ -62,6 +64,8 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    #[cfg(feature = "demo")]
+    DevCerts(dev_certs::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -69,6 +73,8 @@ enum Command {
 impl Command {
     fn run(&self, terminal: &Terminal) -> ExitCode {
         match self {
+            #[cfg(feature = "demo")]
+            Self::DevCerts(args) => dev_certs::run(args, terminal),
             Self::Completions(args) => completions::run(args, terminal),
             Self::Man(args) => man::run(args, terminal),
         }

@@ -4,6 +4,7 @@
 //! A reader that goes away (`| head`) is no fault; any other failed write ends the command with 1.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -141,6 +142,18 @@ impl Terminal {
     pub fn error(&self, text: impl Display) {
         let label = painted(self.err.color, Tone::Bad, "error:");
         self.err.write(format_args!("{label} {text}\n"));
+    }
+
+    /// An error with its causes, on one line of standard error.
+    pub fn failure(&self, error: &dyn Error) {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        self.error(text);
     }
 
     /// `text` in the colours of standard output.
