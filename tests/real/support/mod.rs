@@ -1,0 +1,46 @@
+//! What the tests start, and how they ask: processes that end with their guard, certificates, curl.
+
+mod certificates;
+mod curl;
+mod identity_provider;
+mod nginx;
+mod running;
+
+pub(crate) use certificates::{Authority, Identity};
+pub(crate) use curl::{Answer, Curl};
+pub(crate) use identity_provider::IdentityProvider;
+pub(crate) use nginx::Nginx;
+pub(crate) use running::{Running, free_port};
+
+use std::path::{Path, PathBuf};
+
+/// The commands that `tools/install real` installs.
+pub(crate) struct Tools {
+    folder: PathBuf,
+}
+
+impl Tools {
+    /// The tools, or `None` where they were not installed and nobody insists.
+    pub(crate) fn find() -> Option<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
+        let missing = ["bin/node", "bin/nginx", "bin/promtool", "bin/h2load", "oidc-provider/node_modules"]
+            .into_iter()
+            .find(|name| !folder.join(name).exists());
+        let Some(missing) = missing else {
+            return Some(Self { folder });
+        };
+        assert!(std::env::var_os("PORTCULLIS_REAL").is_none(), "target/tools/{missing} is missing: tools/install real");
+        eprintln!("SKIPPED: target/tools/{missing} is missing; tools/install real installs it");
+        None
+    }
+
+    /// The path of a command.
+    pub(crate) fn command(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    /// The folder of an installed tool.
+    pub(crate) fn home(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
