@@ -3,8 +3,33 @@
 //! Takes what the HTTP layer parsed, gives a [`Received`] or refuses with 400 whatever could be read in two ways
 //! (RFC 9110 section 7.1, RFC 9112 sections 3 and 6, RFC 3986 section 6).
 
+mod arrival;
 mod body;
 mod connection;
+mod headers;
+mod host;
+mod id;
+mod intake;
+mod path;
+mod query;
+mod settings;
+mod source;
+mod target;
+mod trace;
 
+pub use arrival::{AnswerStyle, Arrival};
 pub use body::Body;
 pub use connection::{Connection, ConnectionId, HostProfiles, HttpVersion, TlsFacts};
+pub use headers::HeaderFault;
+pub use host::{Host, HostError};
+pub use id::RequestId;
+pub use intake::{IntakeError, Received};
+pub use path::{CanonicalPath, PathError, PathForms};
+pub use query::QueryError;
+pub use settings::IntakeSettings;
+pub use source::{parse_element as parse_forwarded_for, source_address};
+pub use target::TargetError;
+pub use trace::TraceContext;
+
+pub(crate) use path::decode;
+pub(crate) use query::parameter_names;

@@ -1,1 +1,22 @@
 //! Room 2: host, path and method name a route, or 404, 405, 421.
+//!
+//! Takes a [`Received`](crate::request::Received), gives a [`Routed`] or one of the gateway's own endpoints, which can
+//! never reach an upstream. The most specific host pattern owns its hosts and the most specific path pattern its paths:
+//! there is no falling through to a wider one.
+
+mod host_pattern;
+mod options;
+mod own;
+mod path_pattern;
+mod resolve;
+mod routed;
+mod routes;
+mod tree;
+
+pub use host_pattern::HostPattern;
+pub use options::{Authorization, Binding, Cors, HeaderCondition, Methods, Route};
+pub use own::{OwnEndpoint, ProtectedResource};
+pub use path_pattern::{PathPattern, PatternError};
+pub use resolve::{Resolved, RouteError};
+pub use routed::Routed;
+pub use routes::{Overlap, Routes};

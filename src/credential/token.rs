@@ -1,0 +1,91 @@
+//! A credential as it was presented: well-formed, not verified.
+
+use super::CredentialError;
+use crate::identity::Secret;
+
+/// An access token (RFC 6750 `b64token`). Verified by nobody yet.
+#[derive(Debug)]
+pub struct Token(Secret<Box<str>>);
+
+impl Token {
+    /// The text. Every call is a place where it could leak.
+    pub const fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+/// A DPoP proof (RFC 9449 section 4): three base64url parts. Verified by nobody yet.
+#[derive(Debug)]
+pub struct Proof(Secret<Box<str>>);
+
+impl Proof {
+    /// The text.
+    pub const fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+/// The one credential of a request.
+#[derive(Debug)]
+pub enum Credential {
+    /// `Authorization: Bearer`.
+    Bearer(Token),
+    /// `Authorization: DPoP`, with the proof beside it.
+    Dpop {
+        /// The access token.
+        token: Token,
+        /// The proof that the client holds the token's key.
+        proof: Proof,
+    },
+}
+
+impl Credential {
+    /// Reads the values of `Authorization` and of `DPoP`.
+    pub fn parse(authorization: &[u8], proof: Option<&[u8]>) -> Result<Self, CredentialError> {
+        let space = authorization.iter().position(|byte| *byte == b' ').ok_or(CredentialError::Malformed)?;
+        let (scheme, rest) = authorization.split_at_checked(space).ok_or(CredentialError::Malformed)?;
+        let token = rest.strip_prefix(b" ").ok_or(CredentialError::Malformed)?;
+        if scheme.eq_ignore_ascii_case(b"bearer") {
+            return match proof {
+                None => Ok(Self::Bearer(Token(secret(token, is_token68)?))),
+                // A bound token sent as a plain bearer, or a proof without its token: not for us to choose.
+                Some(_) => Err(CredentialError::Malformed),
+            };
+        }
+        if scheme.eq_ignore_ascii_case(b"dpop") {
+            let proof = proof.ok_or(CredentialError::ProofMissing)?;
+            let token = Token(secret(token, is_token68)?);
+            return Ok(Self::Dpop { token, proof: Proof(secret(proof, is_compact_jws)?) });
+        }
+        Err(CredentialError::Scheme)
+    }
+
+    /// The access token.
+    pub const fn token(&self) -> &Token {
+        match self {
+            Self::Bearer(token) | Self::Dpop { token, .. } => token,
+        }
+    }
+}
+
+fn secret(bytes: &[u8], is_well_formed: fn(&[u8]) -> bool) -> Result<Secret<Box<str>>, CredentialError> {
+    if !is_well_formed(bytes) {
+        return Err(CredentialError::Malformed);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| CredentialError::Malformed)?;
+    Ok(Secret::new(text.into()))
+}
+
+/// RFC 9110 section 11.2: letters, digits and `-._~+/`, then any number of `=`.
+fn is_token68(bytes: &[u8]) -> bool {
+    let end = bytes.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let (body, _) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    !body.is_empty() && body.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+}
+
+fn is_compact_jws(bytes: &[u8]) -> bool {
+    let is_part = |part: &[u8]| {
+        !part.is_empty() && part.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_')
+    };
+    bytes.split(|byte| *byte == b'.').count() == 3 && bytes.split(|byte| *byte == b'.').all(is_part)
+}

@@ -1,0 +1,189 @@
+//! The intake: one request in, one meaning out, or a refusal.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use hyper::ext::Protocol;
+
+use super::target::{Target, settle_host};
+use super::{
+    Arrival, Body, CanonicalPath, Connection, HeaderFault, Host, HostError, IntakeSettings, PathError, QueryError,
+    RequestId, TargetError, TraceContext, headers, query, source_address,
+};
+
+/// A request that has one meaning. Its head and its body leave by value, in the rooms of this crate alone.
+#[derive(Debug)]
+pub struct Received {
+    parts: Parts,
+    body: Body,
+    connection: Arc<Connection>,
+    id: RequestId,
+    trace: TraceContext,
+    host: Host,
+    port: Option<u16>,
+    path: CanonicalPath,
+    source: IpAddr,
+    tunnels: bool,
+}
+
+/// Why a request is refused before anything is asked of it. Each variant is one reason code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntakeError {
+    /// No host, two hosts, or a malformed one.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The target has a form that is not served here.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The path could be read in more than one way, or is encoded invalidly: [`PathError::is_encoding`] tells.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// The query is malformed.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The length of the body is stated in more than one way.
+    #[error("the length of the body is stated in more than one way, or in a way that is not served here")]
+    Framing,
+    /// A header field is malformed or repeated.
+    #[error("the header field `{name}` {fault}")]
+    Header {
+        /// Which.
+        name: HeaderName,
+        /// What is wrong with it.
+        fault: HeaderFault,
+    },
+    /// The method is one that is never served: `CONNECT` without a protocol, `TRACE`, or not in upper case.
+    #[error("the method is not served")]
+    Method,
+    /// The head is larger than the settings allow.
+    #[error("the request head is too large")]
+    HeadTooLarge,
+}
+
+impl Received {
+    /// Takes a request in.
+    pub fn intake(
+        request: http::Request<Body>,
+        connection: Arc<Connection>,
+        arrival: &Arrival,
+        settings: &IntakeSettings,
+    ) -> Result<Self, IntakeError> {
+        let (mut parts, body) = request.into_parts();
+        measure(&parts, settings)?;
+        let target = Target::of(&parts, &connection)?;
+        headers::settle_framing(&mut parts.headers, parts.version)?;
+        let (host, port) = settle_host(&parts, connection.http)?;
+        let path = CanonicalPath::parse(target.verbatim.path())?;
+        query::inspect(target.verbatim.query())?;
+        let source = source_address(connection.client.ip(), &parts.headers, &settings.trusted_proxies);
+        headers::settle(&mut parts.headers, connection.http)?;
+        state_host(&mut parts.headers, &host, port);
+        arrival.trace.settle(&mut parts.headers);
+        let Target { verbatim, tunnels } = target;
+        // From here on there is one statement of the host, and the target is a path.
+        parts.uri = Uri::from(verbatim);
+        Ok(Self { parts, body, connection, id: arrival.id, trace: arrival.trace, host, port, path, source, tunnels })
+    }
+
+    /// Its number.
+    pub const fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// The trace it belongs to.
+    pub const fn trace(&self) -> &TraceContext {
+        &self.trace
+    }
+
+    /// The method that is routed and decided on. A WebSocket over HTTP/2 (extended `CONNECT`) counts as the `GET` that
+    /// it is over HTTP/1.1.
+    pub const fn method(&self) -> &Method {
+        if self.tunnels { &Method::GET } else { &self.parts.method }
+    }
+
+    /// The protocol of an extended `CONNECT` (RFC 8441).
+    pub fn protocol(&self) -> Option<&Protocol> {
+        self.parts.extensions.get()
+    }
+
+    /// The host: lower case, without port and trailing dot.
+    pub const fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port, when it is stated.
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The path, as it arrived and as it is forwarded.
+    pub const fn path(&self) -> &CanonicalPath {
+        &self.path
+    }
+
+    /// The query, as it arrived and as it is forwarded, without `?`.
+    pub fn query(&self) -> Option<&str> {
+        self.parts.uri.query()
+    }
+
+    /// Path and query, as they arrived and as they are forwarded.
+    pub fn path_and_query(&self) -> &str {
+        self.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+    }
+
+    /// The header fields, with exactly one `Host`, and without those that only a proxy may set.
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The connection that it came over.
+    pub const fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Where it comes from: the connection's address, or the one that a trusted proxy states.
+    pub const fn source(&self) -> IpAddr {
+        self.source
+    }
+
+    /// The body, to look at but not to read.
+    pub const fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Head, body and connection.
+    pub(crate) fn into_parts(self) -> (Parts, Body, Arc<Connection>) {
+        (self.parts, self.body, self.connection)
+    }
+
+    /// Removes a header field and gives the first of its values.
+    pub(crate) fn take_header(&mut self, name: &HeaderName) -> Option<HeaderValue> {
+        self.parts.headers.remove(name)
+    }
+}
+
+fn measure(parts: &Parts, settings: &IntakeSettings) -> Result<(), IntakeError> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let fits = target <= settings.max_target_bytes
+        && parts.headers.len() <= settings.max_header_fields
+        && target.saturating_add(fields) <= settings.max_head_bytes;
+    if fits { Ok(()) } else { Err(IntakeError::HeadTooLarge) }
+}
+
+/// The upstream is told the host that was decided on, in the one spelling that it was decided in.
+fn state_host(headers: &mut HeaderMap, host: &Host, port: Option<u16>) {
+    let stated = headers.get(HOST).map(HeaderValue::as_bytes);
+    if port.is_none() && stated == Some(host.as_str().as_bytes()) {
+        return;
+    }
+    let text = port.map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
+    // A host is ASCII without controls and always makes a header value.
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(HOST, value);
+    }
+}

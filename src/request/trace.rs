@@ -1,0 +1,153 @@
+//! Where a request stands in a distributed trace (W3C Trace Context, level 1).
+//!
+//! A well-formed `traceparent` is kept, with its `tracestate`; a malformed, repeated or missing one is replaced, and
+//! then its `tracestate` goes too (section 4.3).
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::id::{random_bytes, write_hex};
+
+/// The `traceparent` of one request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TraceContext {
+    trace_id: [u8; 16],
+    parent_id: [u8; 8],
+    flags: u8,
+    kept: bool,
+}
+
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// As much of `tracestate` as has to be carried (section 3.3.1.5); more is dropped.
+const MOST_STATE: usize = 512;
+
+impl TraceContext {
+    /// Keeps the trace that the header fields state, or begins one.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut stated = headers.get_all(TRACEPARENT).iter();
+        match (stated.next(), stated.next()) {
+            (Some(only), None) => Self::parse(only.as_bytes()).unwrap_or_else(Self::begin),
+            _ => Self::begin(),
+        }
+    }
+
+    /// Reads a `traceparent` (section 3.2). A later version is read as far as version 00 goes.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (fields, rest) = text.split_first_chunk::<55>()?;
+        let [v0, v1, b'-', trace @ .., b'-', f0, f1] = fields else { return None };
+        let (trace, parent) = trace.split_first_chunk::<32>()?;
+        let [b'-', parent @ ..] = parent else { return None };
+        let version = hex_byte(*v0, *v1)?;
+        let continues = match rest.first() {
+            None => true,
+            Some(next) => version != 0 && *next == b'-',
+        };
+        let context =
+            Self { trace_id: hex_bytes(trace)?, parent_id: hex_bytes(parent)?, flags: hex_byte(*f0, *f1)?, kept: true };
+        let named = context.trace_id != [0; 16] && context.parent_id != [0; 8];
+        (version != 0xff && continues && named).then_some(context)
+    }
+
+    fn begin() -> Self {
+        Self { trace_id: random_bytes(), parent_id: random_bytes(), flags: 0, kept: false }
+    }
+
+    /// The trace, as 32 lower-case hexadecimal digits.
+    pub fn trace_id(&self) -> impl fmt::Display + use<> {
+        Hex(self.trace_id)
+    }
+
+    /// The span that asks, as 16 lower-case hexadecimal digits.
+    pub fn parent_id(&self) -> impl fmt::Display + use<> {
+        Hex(self.parent_id)
+    }
+
+    /// The trace flags; bit 0 says that the caller records the trace.
+    pub const fn flags(&self) -> u8 {
+        self.flags
+    }
+
+    /// Whether the client stated the trace, and it was not begun here.
+    pub const fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Makes the header fields say what this context says: one `traceparent`, at most one `tracestate`.
+    pub(super) fn settle(&self, headers: &mut HeaderMap) {
+        let state = if self.kept { joined_state(headers) } else { None };
+        if !self.kept || headers.get(TRACEPARENT).is_some_and(|stated| stated.len() != 55) {
+            // Digits and hyphens always make a header value.
+            if let Ok(value) = HeaderValue::try_from(self.to_string()) {
+                headers.insert(TRACEPARENT, value);
+            }
+        }
+        match state {
+            Some(state) => drop(headers.insert(TRACESTATE, state)),
+            None => drop(headers.remove(TRACESTATE)),
+        }
+    }
+}
+
+/// Version 00, whichever version the client spoke (section 4.3).
+impl fmt::Display for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{}-{}-{:02x}", Hex(self.trace_id), Hex(self.parent_id), self.flags)
+    }
+}
+
+impl fmt::Debug for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+struct Hex<const N: usize>([u8; N]);
+
+impl<const N: usize> fmt::Display for Hex<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+/// Several `tracestate` fields are one list (section 3.3.1); one that is too long or not plain text is dropped.
+fn joined_state(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut fields = headers.get_all(TRACESTATE).iter();
+    let first = fields.next()?;
+    let mut joined = first.as_bytes().to_vec();
+    for field in fields {
+        joined.push(b',');
+        joined.extend_from_slice(field.as_bytes());
+    }
+    let plain = joined.len() <= MOST_STATE && joined.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\t');
+    if plain { HeaderValue::try_from(joined).ok() } else { None }
+}
+
+fn hex_bytes<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    let (pairs, rest) = text.as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = hex_byte(*high, *low)?;
+    }
+    Some(bytes)
+}
+
+/// Lower case only: the specification allows no other.
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    Some(hex_digit(high)? << 4 | hex_digit(low)?)
+}
+
+const fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

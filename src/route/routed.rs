@@ -1,0 +1,44 @@
+//! A request and the route that it is for.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use super::Route;
+use crate::identity::PathParams;
+use crate::request::Received;
+
+/// A request whose route is known. Made by [`Routes::resolve`](super::Routes::resolve) alone.
+#[derive(Debug)]
+pub struct Routed {
+    pub(super) request: Received,
+    pub(super) route: Arc<Route>,
+    pub(super) params: PathParams,
+}
+
+impl Routed {
+    /// The request.
+    pub const fn request(&self) -> &Received {
+        &self.request
+    }
+
+    /// The route.
+    pub const fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// What the route's pattern matched.
+    pub const fn params(&self) -> &PathParams {
+        &self.params
+    }
+
+    /// Request, route and parameters.
+    pub(crate) fn into_parts(self) -> (Received, Arc<Route>, PathParams) {
+        (self.request, self.route, self.params)
+    }
+
+    /// Removes a header field and gives the first of its values.
+    pub(crate) fn take_header(&mut self, name: &HeaderName) -> Option<HeaderValue> {
+        self.request.take_header(name)
+    }
+}
