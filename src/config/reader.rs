@@ -17,13 +17,31 @@ use super::fault::{At, Faults, Located, Source};
 
 /// Parses a file and hands its root table to `read`. Syntax errors become faults, all of them.
 pub fn read_document<T>(source: &Arc<Source>, faults: &Faults, read: impl FnOnce(Table<'_>) -> T) -> T {
-    let (root, errors) = DeTable::parse_recoverable(&source.text);
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        faults.error(&At { source: source.clone(), span }, error.message().trim(), None);
+    read(Document::parse(source, faults).root(faults))
+}
+
+/// A parsed file. Where several files speak of each other, parse all, then hold all root tables while they are read.
+pub struct Document<'s> {
+    source: &'s Arc<Source>,
+    root: Spanned<DeTable<'s>>,
+}
+
+impl<'s> Document<'s> {
+    /// Parses a file. Syntax errors become faults, all of them; what could be read is kept.
+    pub fn parse(source: &'s Arc<Source>, faults: &Faults) -> Self {
+        let (root, errors) = DeTable::parse_recoverable(&source.text);
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            faults.error(&At { source: source.clone(), span }, error.message().trim(), None);
+        }
+        Self { source, root }
     }
-    let span = root.span();
-    read(Table::new(Context { source, faults }, root.get_ref(), span, String::from("the file")))
+
+    /// The root table; what is not asked of it by the time it is dropped is a fault.
+    pub fn root<'a>(&'a self, faults: &'a Faults) -> Table<'a> {
+        let context = Context { source: self.source, faults };
+        Table::new(context, self.root.get_ref(), self.root.span(), String::from("the file"))
+    }
 }
 
 #[derive(Clone, Copy)]

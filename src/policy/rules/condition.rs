@@ -23,8 +23,17 @@ pub enum Condition {
     Not(Box<Condition>),
     /// A `[condition.NAME]`, shared by the rules that use it.
     Named(Name, Arc<Condition>),
-    /// Where something is missing inside, the rule does not apply (`when_absent = "skip"`).
-    SkipAbsent(Box<Condition>),
+    /// What it means for a denial that something inside is missing: `when_absent`.
+    WhenAbsent(Absent, Box<Condition>),
+}
+
+/// What absence means for a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// `when_absent = "deny"`: what it means anyway, said aloud.
+    Deny,
+    /// `when_absent = "skip"`: the rule does not apply.
+    Skip,
 }
 
 /// How a condition is read: for what purpose, and when.
@@ -66,8 +75,8 @@ impl Reading {
         Self { negated: !self.negated, ..self }
     }
 
-    pub(super) const fn skipping_absent(self) -> Self {
-        Self { skip_absent: true, ..self }
+    pub(super) const fn when_absent(self, absent: Absent) -> Self {
+        Self { skip_absent: matches!(absent, Absent::Skip), ..self }
     }
 
     /// What a criterion's own answer counts for here. Only a denial can be made to step back: a permission that needs
@@ -86,7 +95,7 @@ impl Condition {
             Self::Any(parts) => fold(parts, Truth::Fails, Truth::Holds, Truth::or, facts, reading),
             Self::Not(inner) => inner.truth(facts, reading.inside_not()).negated(),
             Self::Named(_, inner) => inner.truth(facts, reading),
-            Self::SkipAbsent(inner) => inner.truth(facts, reading.skipping_absent()),
+            Self::WhenAbsent(absent, inner) => inner.truth(facts, reading.when_absent(*absent)),
         }
     }
 
@@ -101,7 +110,7 @@ impl Condition {
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit_from(negated, seen)),
             Self::Not(inner) => inner.visit_from(!negated, seen),
             Self::Named(_, inner) => inner.visit_from(negated, seen),
-            Self::SkipAbsent(inner) => inner.visit_from(negated, seen),
+            Self::WhenAbsent(_, inner) => inner.visit_from(negated, seen),
         }
     }
 
@@ -114,7 +123,7 @@ impl Condition {
             Self::Any(parts) => !parts.is_empty() && parts.iter().all(Self::identifies),
             Self::Not(_) => false,
             Self::Named(_, inner) => inner.identifies(),
-            Self::SkipAbsent(inner) => inner.identifies(),
+            Self::WhenAbsent(_, inner) => inner.identifies(),
         }
     }
 

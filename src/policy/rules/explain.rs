@@ -141,7 +141,7 @@ impl Node {
                 let inner = Self::of(inner, facts, reading);
                 Self { truth: inner.truth, wanted: format!("condition `{name}`"), seen: None, parts: vec![inner] }
             }
-            Condition::SkipAbsent(inner) => Self::of(inner, facts, reading.skipping_absent()),
+            Condition::WhenAbsent(absent, inner) => Self::of(inner, facts, reading.when_absent(*absent)),
         }
     }
 }
@@ -157,7 +157,7 @@ impl Condition {
             Self::Any(parts) => format!("either {}", joined(parts, " or ")),
             Self::Not(inner) => format!("not ({})", inner.wanted()),
             Self::Named(name, _) => format!("condition `{name}`"),
-            Self::SkipAbsent(inner) => inner.wanted(),
+            Self::WhenAbsent(_, inner) => inner.wanted(),
         }
     }
 }

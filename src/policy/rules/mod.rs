@@ -17,7 +17,7 @@ mod rule_set;
 mod truth;
 pub mod when;
 
-pub use condition::{Condition, Quantifier, Reading};
+pub use condition::{Absent, Condition, Quantifier, Reading};
 pub use criterion::Criterion;
 pub use evaluate::{Verdict, evaluate, evaluate_with_shadows};
 pub use explain::{Explanation, Node, RuleExplanation, explain};

@@ -154,6 +154,6 @@ fn find_blockers<'r>(condition: &'r Condition, facts: &Facts<'_>, reading: Readi
         }
         Condition::Not(inner) => found.push(Blocker { criterion: None, wanted: format!("not {}", inner.wanted()) }),
         Condition::Named(_, inner) => find_blockers(inner, facts, reading, found),
-        Condition::SkipAbsent(inner) => find_blockers(inner, facts, reading.skipping_absent(), found),
+        Condition::WhenAbsent(absent, inner) => find_blockers(inner, facts, reading.when_absent(*absent), found),
     }
 }
