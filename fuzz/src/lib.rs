@@ -1,0 +1,31 @@
+//! What untrusted bytes may not do: one function a target, each with the property that must hold for every input.
+//!
+//! libFuzzer runs them through `fuzz_targets/`; `tests/fuzz_smoke.rs` runs them over the committed corpus and a fixed
+//! number of mutations with every `cargo test`. A property is an assertion: reaching the end is well.
+
+mod config;
+mod identity;
+
+/// A target and its property.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target. Its corpus is `fuzz/corpus/NAME/`.
+pub const TARGETS: &[Target] = &[
+    ("certificate", identity::certificate),
+    ("claim_path", identity::claim_path),
+    ("claims", identity::claims),
+    ("spiffe_id", identity::spiffe_id),
+    ("toml", config::toml),
+];
+
+/// Runs the target called `name`.
+///
+/// # Panics
+/// When there is none, or its property does not hold.
+pub fn run(name: &str, input: &[u8]) {
+    let target = TARGETS.iter().find(|(known, _)| *known == name);
+    assert!(target.is_some(), "no target {name}");
+    if let Some((_, property)) = target {
+        property(input);
+    }
+}
