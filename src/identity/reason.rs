@@ -143,6 +143,8 @@ reasons! {
     UpstreamTimeout = "upstream-timeout",
     /// The service behind has no free connection.
     UpstreamBusy = "upstream-busy",
+    /// This kind of protocol upgrade is not served here.
+    UpgradeUnsupported = "upgrade-unsupported",
     // gateway: 500, 503
     /// Something went wrong inside the gateway; the request was not forwarded.
     InternalError = "internal-error",

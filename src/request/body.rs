@@ -1,7 +1,9 @@
 //! The body of a request, streamed and never collected.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -15,6 +17,15 @@ pub enum Body {
     Empty,
     /// Streamed from the connection.
     Incoming(Incoming),
+    /// Streamed from the connection, its bytes counted as they pass.
+    Counted(Incoming, Arc<AtomicU64>),
+}
+
+impl Body {
+    /// A body whose bytes are added to `counter` as they pass.
+    pub fn counted(body: Incoming, counter: Arc<AtomicU64>) -> Self {
+        if http_body::Body::is_end_stream(&body) { Self::Empty } else { Self::Counted(body, counter) }
+    }
 }
 
 impl http_body::Body for Body {
@@ -25,20 +36,29 @@ impl http_body::Body for Body {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Incoming(body) => Pin::new(body).poll_frame(context),
+            Self::Counted(body, counter) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    counter.fetch_add(data.len() as u64, Ordering::Relaxed);
+                }
+                Poll::Ready(frame)
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Incoming(body) => body.is_end_stream(),
+            Self::Incoming(body) | Self::Counted(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Incoming(body) => body.size_hint(),
+            Self::Incoming(body) | Self::Counted(body, _) => body.size_hint(),
         }
     }
 }

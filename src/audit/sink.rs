@@ -1,0 +1,61 @@
+//! Where records go: a file that may be renamed under us, or standard output.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The kind of sink, from the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkSettings {
+    /// Appends to a file of mode 0600; opened again when it was renamed or removed, and on SIGUSR1.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// An open sink.
+#[derive(Debug)]
+pub enum Sink {
+    /// A file and its path.
+    File(File, PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+impl Sink {
+    /// Opens the sink.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending.
+    pub fn open(settings: &SinkSettings) -> io::Result<Self> {
+        match settings {
+            SinkSettings::File(path) => Ok(Self::File(append_to(path)?, path.clone())),
+            SinkSettings::Stdout => Ok(Self::Stdout),
+        }
+    }
+
+    /// Writes as much as the sink takes at once; gives the number of bytes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file, _) => file.write(bytes),
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                let written = stdout.write(bytes)?;
+                stdout.flush()?;
+                Ok(written)
+            }
+        }
+    }
+
+    /// Whether the path no longer leads to the open file.
+    pub(super) fn was_moved(&self) -> bool {
+        let Self::File(file, path) = self else { return false };
+        let (Ok(open), Ok(named)) = (file.metadata(), path.metadata()) else { return true };
+        (open.dev(), open.ino()) != (named.dev(), named.ino())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}

@@ -1,0 +1,146 @@
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Request, StatusCode};
+use jiff::Timestamp;
+
+use super::{AuditHandle, AuditSettings, OnFailure, Recorder, SinkSettings, Trail, start};
+use crate::identity::{Name, PeerCertificate, Reason};
+use crate::request::{Arrival, Connection, ConnectionId, HttpVersion};
+use crate::telemetry::Meters;
+
+fn audit_to(path: &Path, on_failure: OnFailure, capacity: u64) -> AuditHandle {
+    start(AuditSettings { sink: SinkSettings::File(path.into()), on_failure, capacity }).unwrap()
+}
+
+fn connection() -> Arc<Connection> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 4000));
+    Arc::new(Connection {
+        id: ConnectionId(7),
+        listener: Name::new("edge"),
+        client: address,
+        local: address,
+        tls: None,
+        peer: PeerCertificate::Absent,
+        http: HttpVersion::Http1,
+    })
+}
+
+fn trail(recorder: &Rc<Recorder>, target: &str) -> Trail {
+    let request = Request::get(target).header("host", "a.example").body(()).unwrap();
+    Trail::begin(recorder, Arrival::of(&request, Timestamp::UNIX_EPOCH), connection())
+}
+
+fn records(path: &Path) -> Vec<serde_json::Value> {
+    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_way_to_end_leaves_exactly_one_record_with_its_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = audit_to(&path, OnFailure::Deny, 1000);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+
+    let mut allowed = trail(&recorder, "/allowed?access_token=canary");
+    allowed.decision(true, Some(&Name::new("staff")), &"v1".into());
+    assert!(allowed.reserve());
+    allowed.status(StatusCode::OK);
+    allowed.complete();
+
+    let mut refused = trail(&recorder, "/refused");
+    refused.ended(Reason::NoRuleAllows, Some("nearest".into()));
+    refused.complete();
+
+    let mut cut = trail(&recorder, "/cut");
+    assert!(cut.reserve());
+    drop(cut);
+
+    let panicking = trail(&recorder, "/panic");
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _held = panicking;
+        std::panic::resume_unwind(Box::new(()));
+    }));
+    assert!(caught.is_err());
+
+    recorder.start_drain();
+    drop(trail(&recorder, "/drained"));
+
+    audit.finish();
+    let seen: Vec<_> = records(&path)
+        .iter()
+        .map(|record| (record["path"].as_str().unwrap().to_owned(), record["reason"].as_str().map(str::to_owned)))
+        .collect();
+    let expected = [
+        ("/allowed", None),
+        ("/refused", Some("no-rule-allows")),
+        ("/cut", Some("client-gone")),
+        ("/panic", Some("internal-error")),
+        ("/drained", Some("drained")),
+    ];
+    assert_eq!(seen, expected.map(|(path, reason)| (path.to_owned(), reason.map(str::to_owned))));
+    assert!(!fs::read_to_string(&path).unwrap().contains("canary"), "the query is not recorded");
+    assert_eq!(recorder.meters().in_flight.value(), 0);
+}
+
+#[test]
+fn a_sink_that_fails_refuses_admitted_requests_or_counts_them() {
+    for (on_failure, admitted) in [(OnFailure::Deny, false), (OnFailure::Count, true)] {
+        let audit = audit_to(Path::new("/dev/full"), on_failure, 1000);
+        let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+        let mut first = trail(&recorder, "/first");
+        assert!(first.reserve());
+        first.complete();
+        audit.finish();
+        assert!(audit.failed(), "the device has no room");
+        let mut second = trail(&recorder, "/second");
+        assert_eq!(second.reserve(), admitted);
+        second.complete();
+        assert_eq!(audit.health().lost, u64::from(admitted));
+    }
+}
+
+#[test]
+fn a_flood_of_refusals_takes_no_place_from_admitted_requests() {
+    // The writer cannot write, so nothing is ever settled.
+    let audit = audit_to(Path::new("/dev/full"), OnFailure::Count, 10);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+    for _ in 0..100 {
+        let mut refused = trail(&recorder, "/flood");
+        refused.ended(Reason::RouteUnknown, None);
+        refused.complete();
+    }
+    assert_eq!(audit.health().lost, 90, "the share of refusals is full");
+    assert_eq!(recorder.meters().refused(Reason::RouteUnknown).value(), 100, "each is counted by its reason");
+}
+
+#[test]
+fn places_run_out_when_nothing_is_written_and_come_back_when_unused() {
+    let directory = tempfile::tempdir().unwrap();
+    let audit = audit_to(&directory.path().join("audit.jsonl"), OnFailure::Deny, 2);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+    let (first, second) = (recorder.reserve(), recorder.reserve());
+    assert!(first.is_some() && second.is_some());
+    assert!(recorder.reserve().is_none());
+    drop(first);
+    assert!(recorder.reserve().is_some());
+    drop(second);
+    audit.finish();
+}
+
+#[test]
+fn a_renamed_file_is_opened_anew_when_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = audit_to(&path, OnFailure::Deny, 10);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+    fs::rename(&path, directory.path().join("audit.1")).unwrap();
+    audit.reopen();
+    trail(&recorder, "/after").complete();
+    audit.finish();
+    assert_eq!(records(&path).len(), 1);
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions()) & 0o777, 0o600);
+}

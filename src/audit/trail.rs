@@ -1,0 +1,280 @@
+//! What one request leaves behind while it walks: owned by whoever has the request in hand, recorded when it is dropped.
+
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+
+use super::record::micros;
+use super::recorder::render;
+use super::{Durations, PeerRecord, Record, Recorder, Slot, SubjectRecord};
+use crate::identity::{Name, Reason, TokenFacts};
+use crate::request::{Arrival, Connection};
+
+/// An exchange open for longer than this leaves an `opened` notice besides its final record.
+const LONG: Duration = Duration::from_secs(10);
+/// The most bytes of a path that are recorded.
+const MAX_PATH: usize = 8 * 1024;
+
+/// The trail of one request. Dropping it writes the one final record, whatever happened.
+#[derive(Debug)]
+pub struct Trail {
+    recorder: Rc<Recorder>,
+    exchange: Rc<Exchange>,
+    key: usize,
+    slot: Option<Slot>,
+}
+
+/// A step of the walk whose time is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Who asks is known.
+    Identified,
+    /// The decision is made.
+    Decided,
+    /// The head of the upstream's answer is here.
+    Answered,
+}
+
+/// What is known so far; shared with the recorder, which writes `opened` notices.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    arrival: Arrival,
+    connection: Arc<Connection>,
+    started: Instant,
+    opened: Cell<bool>,
+    facts: RefCell<Facts>,
+    bytes_in: Arc<AtomicU64>,
+    bytes_out: Cell<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
+    source: Option<IpAddr>,
+    route: Option<Name>,
+    conceal: bool,
+    token: Option<Arc<TokenFacts>>,
+    rule: Option<Name>,
+    policy: Option<Arc<str>>,
+    allowed: bool,
+    upstream: Option<Name>,
+    endpoint: Option<Arc<str>>,
+    status: Option<StatusCode>,
+    reason: Option<Reason>,
+    detail: Option<String>,
+    identified: Option<u64>,
+    decided: Option<u64>,
+    answered: Option<u64>,
+    complete: bool,
+}
+
+impl Trail {
+    /// Begins with what is known before any check.
+    pub fn begin(recorder: &Rc<Recorder>, arrival: Arrival, connection: Arc<Connection>) -> Self {
+        let exchange = Rc::new(Exchange {
+            started: arrival.started,
+            arrival,
+            connection,
+            opened: Cell::new(false),
+            facts: RefCell::default(),
+            bytes_in: Arc::default(),
+            bytes_out: Cell::new(0),
+        });
+        recorder.meters().in_flight.add(1);
+        let key = recorder.open.borrow_mut().insert(exchange.clone());
+        Self { recorder: recorder.clone(), exchange, key, slot: None }
+    }
+
+    /// What the request arrived with: its id, and the style in which a refusal is answered.
+    pub fn arrival(&self) -> &Arrival {
+        &self.exchange.arrival
+    }
+
+    /// The counter of request body bytes, for the body that is streamed.
+    pub fn bytes_in(&self) -> Arc<AtomicU64> {
+        self.exchange.bytes_in.clone()
+    }
+
+    /// Counts bytes of the answer's body.
+    pub fn count_out(&self, bytes: usize) {
+        self.exchange.bytes_out.set(self.exchange.bytes_out.get() + bytes as u64);
+    }
+
+    /// The request has one meaning, and comes from `source`.
+    pub fn received(&mut self, source: IpAddr) {
+        self.exchange.facts.borrow_mut().source = Some(source);
+    }
+
+    /// The route is known. `conceal` makes a refusal look like an unknown address.
+    pub fn route(&mut self, name: &Name, conceal: bool) {
+        let mut facts = self.exchange.facts.borrow_mut();
+        facts.route = Some(name.clone());
+        facts.conceal = conceal;
+    }
+
+    /// Whether refusals on the route look like an unknown address.
+    pub fn conceals(&self) -> bool {
+        self.exchange.facts.borrow().conceal
+    }
+
+    /// Who asks is known.
+    pub fn subject(&mut self, token: Option<&Arc<TokenFacts>>) {
+        self.exchange.facts.borrow_mut().token = token.cloned();
+        self.passed(Stage::Identified);
+    }
+
+    /// The decision, and the rule and version behind it.
+    pub fn decision(&mut self, allowed: bool, rule: Option<&Name>, policy: &Arc<str>) {
+        {
+            let mut facts = self.exchange.facts.borrow_mut();
+            facts.allowed = allowed;
+            facts.rule = rule.cloned();
+            facts.policy = Some(policy.clone());
+        }
+        self.passed(Stage::Decided);
+        self.recorder.meters().decisions.observe(self.exchange.started.elapsed());
+    }
+
+    /// Reserves the place of the final record. `false`: there is none, and the request must not be forwarded.
+    pub fn reserve(&mut self) -> bool {
+        self.slot = self.recorder.reserve();
+        self.slot.is_some()
+    }
+
+    /// The upstream answered.
+    pub fn forwarded(&mut self, upstream: &Name, endpoint: &Arc<str>) {
+        {
+            let mut facts = self.exchange.facts.borrow_mut();
+            facts.upstream = Some(upstream.clone());
+            facts.endpoint = Some(endpoint.clone());
+        }
+        self.passed(Stage::Answered);
+    }
+
+    /// The status that the client is sent.
+    pub fn status(&mut self, status: StatusCode) {
+        self.exchange.facts.borrow_mut().status = Some(status);
+    }
+
+    /// Why the request was refused, or why an allowed exchange ended other than well. The first reason stays.
+    pub fn ended(&mut self, reason: Reason, detail: Option<String>) {
+        let mut facts = self.exchange.facts.borrow_mut();
+        if facts.reason.is_none() {
+            facts.reason = Some(reason);
+            facts.detail = detail;
+        }
+    }
+
+    /// The answer went out to its end. A trail that is dropped without this was cut.
+    pub fn complete(mut self) {
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.exchange.facts.borrow_mut().complete = true;
+    }
+
+    fn passed(&self, stage: Stage) {
+        let at = Some(micros(self.exchange.started.elapsed()));
+        let mut facts = self.exchange.facts.borrow_mut();
+        match stage {
+            Stage::Identified => facts.identified = at,
+            Stage::Decided => facts.decided = at,
+            Stage::Answered => facts.answered = at,
+        }
+    }
+
+    fn cut_reason(&self) -> Reason {
+        if std::thread::panicking() {
+            Reason::InternalError
+        } else if self.recorder.draining() {
+            Reason::Drained
+        } else {
+            Reason::ClientGone
+        }
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        if !self.exchange.facts.borrow().complete {
+            let reason = self.cut_reason();
+            self.ended(reason, None);
+        }
+        self.recorder.open.borrow_mut().try_remove(self.key);
+        self.exchange.count(self.recorder.meters());
+        let exchange = &self.exchange;
+        match self.slot.take() {
+            Some(slot) => slot.fill(|lines| exchange.render(lines, "request"), &self.recorder),
+            None => self.recorder.push_refusal(|lines| exchange.render(lines, "request")),
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) fn is_long(&self) -> bool {
+        self.started.elapsed() >= LONG && !self.opened.replace(self.started.elapsed() >= LONG)
+    }
+
+    pub(super) fn render_opened(&self, lines: &mut Vec<u8>) {
+        self.render(lines, "opened");
+    }
+
+    fn count(&self, meters: &crate::telemetry::Meters) {
+        let facts = self.facts.borrow();
+        match facts.reason {
+            Some(reason) => meters.refused(reason).add(1),
+            None => meters.allowed.add(1),
+        }
+        meters.durations.observe(self.started.elapsed());
+        meters.bytes_in.add(self.bytes_in.load(Ordering::Relaxed));
+        meters.bytes_out.add(self.bytes_out.get());
+        meters.in_flight.add(-1);
+    }
+
+    fn render(&self, lines: &mut Vec<u8>, kind: &'static str) {
+        let facts = self.facts.borrow();
+        let record = Record {
+            kind,
+            time: self.arrival.at,
+            id: &self.arrival.id.to_string(),
+            trace: &self.arrival.trace.trace_id().to_string(),
+            connection: &self.connection.id.to_string(),
+            listener: &self.connection.listener,
+            client: self.connection.client,
+            source: facts.source,
+            peer: PeerRecord::from(&self.connection.peer),
+            subject: facts.token.as_deref().map(SubjectRecord::from),
+            method: self.arrival.method.as_str(),
+            host: self.arrival.stated_host(),
+            path: bounded(self.arrival.stated_path()),
+            route: facts.route.as_ref(),
+            decision: if facts.allowed { "allow" } else { "deny" },
+            reason: facts.reason,
+            rule: facts.rule.as_ref(),
+            policy: facts.policy.as_deref(),
+            upstream: facts.upstream.as_ref(),
+            endpoint: facts.endpoint.as_deref(),
+            status: facts.status.map(|status| status.as_u16()),
+            bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.bytes_out.get(),
+            durations_us: Durations {
+                identified: facts.identified,
+                decided: facts.decided,
+                answered: facts.answered,
+                total: micros(self.started.elapsed()),
+            },
+            detail: facts.detail.as_deref(),
+        };
+        render(lines, &record);
+    }
+}
+
+/// A path that was refused for its length is recorded by its beginning.
+fn bounded(path: &str) -> &str {
+    path.get(..path.floor_char_boundary(MAX_PATH)).unwrap_or(path)
+}

@@ -1,0 +1,217 @@
+//! The writer thread: empties all lanes, writes each batch at once, and goes on trying when the sink fails.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use super::lane::Batch;
+use super::{AuditSettings, Lane, Sink};
+
+/// How often the lanes are emptied. With the time of one write this bounds what a kill can lose.
+const PERIOD: Duration = Duration::from_millis(100);
+/// How long a failed sink is left alone before the next try, and how often a file is looked at for having been moved.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The process-wide end of the audit log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AuditHandle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    settings: AuditSettings,
+    lanes: Mutex<Vec<Arc<Lane>>>,
+    failed: AtomicBool,
+    failure: Mutex<Option<String>>,
+    reopen: AtomicBool,
+    stop: AtomicBool,
+    written: AtomicU64,
+    lost: AtomicU64,
+    thread: OnceLock<Thread>,
+    join: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How the audit log fares, for status and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditHealth {
+    /// Why the sink fails, when it does.
+    pub failure: Option<String>,
+    /// Bytes written.
+    pub written: u64,
+    /// Records that were only counted: refusals beyond their share, and admitted requests under `on_failure = "count"`.
+    pub lost: u64,
+}
+
+/// Opens the sink and starts the writer thread.
+///
+/// # Errors
+/// When the sink cannot be opened or the thread cannot be started.
+pub fn start(settings: AuditSettings) -> io::Result<AuditHandle> {
+    let sink = Sink::open(&settings.sink)?;
+    let handle = AuditHandle(Arc::new(Shared {
+        settings,
+        lanes: Mutex::default(),
+        failed: AtomicBool::new(false),
+        failure: Mutex::default(),
+        reopen: AtomicBool::new(false),
+        stop: AtomicBool::new(false),
+        written: AtomicU64::new(0),
+        lost: AtomicU64::new(0),
+        thread: OnceLock::new(),
+        join: Mutex::default(),
+    }));
+    let mut writer = Writer { audit: handle.clone(), sink, pending: Vec::new(), offset: 0, looked: Instant::now() };
+    let join = thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
+    let _ = handle.0.thread.set(join.thread().clone());
+    *lock(&handle.0.join) = Some(join);
+    Ok(handle)
+}
+
+impl AuditHandle {
+    /// The settings it was started with.
+    pub fn settings(&self) -> &AuditSettings {
+        &self.0.settings
+    }
+
+    /// Whether the sink has failed and not recovered.
+    pub fn failed(&self) -> bool {
+        self.0.failed.load(Ordering::Acquire)
+    }
+
+    /// How the log fares.
+    pub fn health(&self) -> AuditHealth {
+        AuditHealth {
+            failure: lock(&self.0.failure).clone(),
+            written: self.0.written.load(Ordering::Relaxed),
+            lost: self.0.lost.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Opens the file again before the next write (SIGUSR1).
+    pub fn reopen(&self) {
+        self.0.reopen.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Writes what has gathered and ends the thread. Blocks for the time of a write.
+    pub fn finish(&self) {
+        self.0.stop.store(true, Ordering::Release);
+        self.wake();
+        let join = lock(&self.0.join).take();
+        if let Some(join) = join {
+            let _ = join.join();
+        }
+    }
+
+    pub(super) fn lane(&self) -> Arc<Lane> {
+        let lane = Arc::new(Lane::default());
+        lock(&self.0.lanes).push(lane.clone());
+        lane
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(thread) = self.0.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    pub(super) fn count_lost(&self) {
+        self.0.lost.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Writer {
+    audit: AuditHandle,
+    sink: Sink,
+    /// Batches that were taken from their lanes and are not wholly written.
+    pending: Vec<(Arc<Lane>, Batch)>,
+    /// How much of the first pending batch is written.
+    offset: usize,
+    looked: Instant,
+}
+
+impl Writer {
+    fn run(&mut self) {
+        loop {
+            let stopping = self.audit.0.stop.load(Ordering::Acquire);
+            self.reopen_if_moved();
+            let outcome = self.drain();
+            self.report(outcome.err());
+            if stopping {
+                return;
+            }
+            thread::park_timeout(if self.audit.failed() { RETRY } else { PERIOD });
+        }
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        // While the sink fails, records stay in their lanes, whose places then run out: that is what bounds them.
+        if self.pending.is_empty() {
+            for lane in lock(&self.audit.0.lanes).iter() {
+                let batch = lane.take(Batch::default());
+                if !batch.lines.is_empty() {
+                    self.pending.push((lane.clone(), batch));
+                }
+            }
+        }
+        while let Some((lane, batch)) = self.pending.first() {
+            while self.offset < batch.lines.len() {
+                let rest = batch.lines.get(self.offset..).unwrap_or_default();
+                match self.sink.write(rest) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => {
+                        self.offset += written;
+                        self.audit.0.written.fetch_add(written as u64, Ordering::Relaxed);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            lane.settle(batch);
+            self.offset = 0;
+            self.pending.remove(0);
+        }
+        Ok(())
+    }
+
+    fn reopen_if_moved(&mut self) {
+        let asked = self.audit.0.reopen.swap(false, Ordering::AcqRel);
+        let due = self.looked.elapsed() >= RETRY;
+        if due {
+            self.looked = Instant::now();
+        }
+        let moved = due && self.sink.was_moved();
+        if !asked && !moved {
+            return;
+        }
+        match Sink::open(&self.audit.0.settings.sink) {
+            Ok(sink) => {
+                self.sink = sink;
+                self.back_to_line_start();
+            }
+            Err(error) => self.report(Some(error)),
+        }
+    }
+
+    /// A line that was cut in the old file begins anew in the new one.
+    fn back_to_line_start(&mut self) {
+        let written = self.pending.first().and_then(|(_, batch)| batch.lines.get(..self.offset)).unwrap_or_default();
+        self.offset = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    }
+
+    fn report(&self, error: Option<io::Error>) {
+        let failed = error.is_some();
+        if self.audit.0.failed.swap(failed, Ordering::AcqRel) != failed {
+            match &error {
+                Some(error) => tracing::error!(%error, "the audit log cannot be written"),
+                None => tracing::info!("the audit log can be written again"),
+            }
+        }
+        *lock(&self.audit.0.failure) = error.map(|error| error.to_string());
+    }
+}
