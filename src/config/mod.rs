@@ -5,4 +5,3 @@
 
 pub mod fault;
 pub mod reader;
-pub mod route;

@@ -1,0 +1,328 @@
+//! The room's door: a request with at most one credential goes in, a request whose maker is proved comes out.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+
+use super::cache::{Entry, SourceId, TokenCache};
+use super::error::{AuthnError, DpopFault};
+use super::introspection::IntrospectionServer;
+use super::issuer::IssuerVerifier;
+use super::jwt::Compact;
+use super::revocations::{Revocations, sha256};
+use super::settings::TokenRules;
+use super::sources::TokenSources;
+use super::status::{SourceKind, SourceStatus};
+use super::{Identified, binding, facts};
+use crate::credential::{Credential, Presented};
+use crate::identity::{Name, PeerCertificate, TokenFacts};
+use crate::route::{Binding, Routed};
+use crate::telemetry::Clock;
+
+/// How long a verified token is remembered at the most, in seconds.
+const MOST_MEMORY: i64 = 300;
+
+/// Verifies credentials. Part of the snapshot that all workers share.
+pub struct Authenticator {
+    sources: Vec<Source>,
+    revocations: Arc<Revocations>,
+    clock: Clock,
+    most_bytes: usize,
+}
+
+struct Source {
+    id: SourceId,
+    name: Name,
+    kind: Kind,
+}
+
+enum Kind {
+    Issuer(IssuerVerifier),
+    Server(Arc<IntrospectionServer>),
+}
+
+/// A token that its source vouches for.
+struct Vouched {
+    facts: Arc<TokenFacts>,
+    not_before: Option<Timestamp>,
+    until: Timestamp,
+    keys: u64,
+}
+
+impl Authenticator {
+    /// Opens every source. Sources whose settings are those of `previous` go on as they are, with their keys and answers.
+    ///
+    /// Background work runs on `control`. Nothing waits for an identity provider.
+    ///
+    /// # Errors
+    /// Every source that cannot be opened, and why.
+    pub fn open(
+        settings: &TokenSources,
+        revocations: Arc<Revocations>,
+        control: &Handle,
+        clock: &Clock,
+        previous: Option<&Self>,
+    ) -> Result<Self, Vec<SourceError>> {
+        let (mut sources, mut faults) = (Vec::new(), Vec::new());
+        let before = previous.map_or(&[] as &[Source], |previous| &previous.sources);
+        for issuer in settings.issuers() {
+            let kept = before.iter().find_map(|source| match &source.kind {
+                Kind::Issuer(verifier) if *verifier.settings() == *issuer => Some((source.id, verifier.clone())),
+                _ => None,
+            });
+            let keys = before.iter().find_map(|source| match &source.kind {
+                Kind::Issuer(verifier) => verifier.keys_for(issuer),
+                Kind::Server(_) => None,
+            });
+            let opened = kept.map_or_else(
+                || Ok((SourceId::fresh(), IssuerVerifier::open(issuer, keys, control, clock)?)),
+                Ok::<_, String>,
+            );
+            match opened {
+                Ok((id, verifier)) => {
+                    sources.push(Source { id, name: issuer.name.clone(), kind: Kind::Issuer(verifier) });
+                }
+                Err(message) => faults.push(SourceError { name: issuer.name.clone(), message }),
+            }
+        }
+        for server in settings.servers() {
+            let kept = before.iter().find_map(|source| match &source.kind {
+                Kind::Server(known) if known.settings() == server => Some((source.id, known.clone())),
+                _ => None,
+            });
+            let opened = || IntrospectionServer::open(server, control, clock).map_err(|error| error.to_string());
+            match kept.map_or_else(|| Ok((SourceId::fresh(), opened()?)), Ok::<_, String>) {
+                Ok((id, known)) => sources.push(Source { id, name: server.name.clone(), kind: Kind::Server(known) }),
+                Err(message) => faults.push(SourceError { name: server.name.clone(), message }),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let most_bytes = sources.iter().map(|source| source.rules().max_bytes).max().unwrap_or_default();
+        Ok(Self { sources, revocations, clock: clock.clone(), most_bytes })
+    }
+
+    /// Proves who makes a request, or refuses it. Nothing presented is anonymous; anything presented that fails, fails
+    /// the request, on every route.
+    ///
+    /// # Errors
+    /// [`AuthnError`].
+    pub async fn identify(
+        &self,
+        presented: Presented,
+        tokens: &TokenCache,
+        now: Timestamp,
+    ) -> Result<Identified, AuthnError> {
+        let (routed, credential) = presented.into_parts();
+        if let PeerCertificate::Refused(refusal) = &routed.request().connection().peer {
+            return Err(AuthnError::Certificate(*refusal));
+        }
+        let Some(credential) = credential else { return Ok(Identified { routed, token: None }) };
+        let facts = self.token(&routed, credential.token().expose(), tokens, now).await?;
+        self.check_binding(&routed, &credential, &facts)?;
+        Ok(Identified { routed, token: Some(facts) })
+    }
+
+    /// How every source stands.
+    pub fn source_status(&self) -> Vec<SourceStatus> {
+        self.sources.iter().map(Source::status).collect()
+    }
+
+    async fn token(
+        &self,
+        routed: &Routed,
+        token: &str,
+        tokens: &TokenCache,
+        now: Timestamp,
+    ) -> Result<Arc<TokenFacts>, AuthnError> {
+        let route = &routed.route().tokens;
+        if let Some(known) = tokens.get(token, |entry| self.still_good(entry, token, route, now)).flatten() {
+            return known;
+        }
+        if token.len() > self.most_bytes {
+            return Err(AuthnError::TooLarge);
+        }
+        let connection = routed.request().connection().id;
+        if !tokens.may_try(connection, now) {
+            return Err(AuthnError::Flood);
+        }
+        let verified = self.verify(token, route, now).await;
+        match verified {
+            Ok((facts, entry)) => {
+                tokens.insert(token, entry);
+                Ok(facts)
+            }
+            Err(error) => {
+                if error.costs_us_work() {
+                    tokens.failed(connection, now);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What a remembered token is worth for this route now: its facts, a refusal, or nothing, and then it is verified anew.
+    fn still_good(
+        &self,
+        entry: &Entry,
+        token: &str,
+        route: &[Name],
+        now: Timestamp,
+    ) -> Option<Result<Arc<TokenFacts>, AuthnError>> {
+        let source = match self.select(token, entry.claimed.as_deref(), route) {
+            Ok(source) => source,
+            Err(error) => return Some(Err(error)),
+        };
+        let in_time = now < entry.until && entry.from.is_none_or(|from| from <= now);
+        if source.id != entry.source || !in_time || source.key_generation() != entry.keys {
+            return None;
+        }
+        let revocations = self.revocations.generation();
+        if entry.revocations.get() != revocations {
+            if self.revocations.contains(&entry.hash, &entry.facts) {
+                return Some(Err(AuthnError::Revoked));
+            }
+            entry.revocations.set(revocations);
+        }
+        Some(Ok(entry.facts.clone()))
+    }
+
+    /// The long way: the one source that stands behind the token vouches for it, or the token fails.
+    async fn verify(
+        &self,
+        token: &str,
+        route: &[Name],
+        now: Timestamp,
+    ) -> Result<(Arc<TokenFacts>, Entry), AuthnError> {
+        let compact = Compact::parse(token);
+        let claimed = compact.as_ref().and_then(|compact| compact.claimed_issuer()).map(Arc::<str>::from);
+        let source = self.select(token, claimed.as_deref(), route)?;
+        if token.len() > source.rules().max_bytes {
+            return Err(AuthnError::TooLarge);
+        }
+        let generation = self.revocations.generation();
+        let vouched = match &source.kind {
+            Kind::Issuer(issuer) => {
+                let verified = issuer.verify(compact.ok_or(AuthnError::Malformed)?, now, &self.clock).await?;
+                let end = facts::later(verified.facts.expires_at, issuer.settings().token.clock_skew);
+                let memory = facts::later(now, std::time::Duration::from_secs(MOST_MEMORY.unsigned_abs()));
+                let facts = Arc::new(verified.facts);
+                Vouched { facts, not_before: verified.not_before, until: end.min(memory), keys: verified.keys }
+            }
+            Kind::Server(server) => {
+                let known = server.ask(token, sha256(token.as_bytes()), now).await?;
+                let facts = known.facts.clone();
+                Vouched { facts, not_before: known.not_before, until: known.fresh_until, keys: 0 }
+            }
+        };
+        let hash = Revocations::hash(token);
+        if self.revocations.contains(&hash, &vouched.facts) {
+            return Err(AuthnError::Revoked);
+        }
+        let skew = source.rules().clock_skew;
+        let entry = Entry {
+            source: source.id,
+            claimed,
+            facts: vouched.facts.clone(),
+            from: vouched.not_before.map(|instant| facts::earlier(instant, skew)),
+            until: vouched.until,
+            keys: vouched.keys,
+            revocations: Cell::new(generation),
+            hash,
+        };
+        Ok((vouched.facts, entry))
+    }
+
+    /// POLICY semantics 11. `claimed` is the `iss` that a JWS states of itself: it chooses who judges, and proves nothing.
+    fn select(&self, token: &str, claimed: Option<&str>, route: &[Name]) -> Result<&Source, AuthnError> {
+        if let Some(source) = self.sources.iter().find(|source| source.prefix().is_some_and(|it| token.starts_with(it)))
+        {
+            return if route.contains(&source.name) { Ok(source) } else { Err(AuthnError::Source) };
+        }
+        let on_route = || self.sources.iter().filter(|source| route.contains(&source.name));
+        if let Some(claimed) = claimed
+            && let Some(issuer) = only(on_route().filter(|source| source.issues_as(claimed)))?
+        {
+            return Ok(issuer);
+        }
+        only(on_route().filter(|source| source.takes_any()))?.ok_or(AuthnError::Source)
+    }
+
+    fn check_binding(&self, routed: &Routed, credential: &Credential, facts: &TokenFacts) -> Result<(), AuthnError> {
+        let source = self.sources.iter().find(|source| source.name == facts.source);
+        let rule = routed.route().binding.or_else(|| source.map(|source| source.rules().binding));
+        if matches!(credential, Credential::Dpop { .. }) {
+            return Err(AuthnError::Dpop(DpopFault::Malformed));
+        }
+        let peer = &routed.request().connection().peer;
+        binding::check(facts.confirmation.as_ref(), rule.unwrap_or(Binding::Required), peer, None)
+    }
+}
+
+/// The only candidate. Two are a fault at load; should they get here all the same, neither is taken.
+fn only<'s>(mut candidates: impl Iterator<Item = &'s Source>) -> Result<Option<&'s Source>, AuthnError> {
+    match (candidates.next(), candidates.next()) {
+        (first, None) => Ok(first),
+        _ => Err(AuthnError::Source),
+    }
+}
+
+impl Source {
+    fn rules(&self) -> &TokenRules {
+        match &self.kind {
+            Kind::Issuer(issuer) => &issuer.settings().token,
+            Kind::Server(server) => &server.settings().token,
+        }
+    }
+
+    fn prefix(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Issuer(_) => None,
+            Kind::Server(server) => server.settings().prefix.as_deref(),
+        }
+    }
+
+    fn issues_as(&self, claimed: &str) -> bool {
+        matches!(&self.kind, Kind::Issuer(issuer) if issuer.settings().issuer.as_str() == claimed)
+    }
+
+    fn takes_any(&self) -> bool {
+        matches!(&self.kind, Kind::Server(server) if server.settings().prefix.is_none())
+    }
+
+    fn key_generation(&self) -> u64 {
+        match &self.kind {
+            Kind::Issuer(issuer) => issuer.key_generation(),
+            Kind::Server(_) => 0,
+        }
+    }
+
+    fn status(&self) -> SourceStatus {
+        let (kind, (state, last_success, last_error), (keys, skipped_keys)) = match &self.kind {
+            Kind::Issuer(issuer) => (SourceKind::Issuer, issuer.state(), issuer.key_counts()),
+            Kind::Server(server) => (SourceKind::Introspection, server.state(), (0, 0)),
+        };
+        SourceStatus { name: self.name.clone(), kind, state, keys, skipped_keys, last_success, last_error }
+    }
+}
+
+impl SourceId {
+    fn fresh() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A token source that cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}`: {message}")]
+pub struct SourceError {
+    /// The `[issuer.NAME]` or `[introspection.NAME]`.
+    pub name: Name,
+    /// What is wrong.
+    pub message: String,
+}

@@ -1,0 +1,101 @@
+//! A signed token against its issuer: header, key, signature, claims, in this order (RFC 8725, RFC 9068 section 4).
+//!
+//! `jku`, `x5u`, `jwk` and `x5c` of a token's header are never read: a token does not say whom to believe.
+
+mod compact;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub(crate) use compact::Compact;
+
+use super::algorithm::Algorithm;
+use super::error::AuthnError;
+use super::facts::{self, Registered};
+use super::jwks::{KeySet, Lookup};
+use super::settings::{IssuerSettings, TokenType};
+use crate::identity::{Claims, TokenFacts};
+
+/// A verified token and when it begins to count.
+pub(super) struct Verified {
+    pub(super) facts: TokenFacts,
+    pub(super) not_before: Option<Timestamp>,
+}
+
+/// What the header asks for, once its own checks have passed.
+pub(super) struct Wanted<'t> {
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<&'t str>,
+}
+
+/// Reads the header against the issuer's rules. Nothing is verified yet.
+pub(super) fn check_header<'t>(token: &'t Compact<'_>, issuer: &IssuerSettings) -> Result<Wanted<'t>, AuthnError> {
+    token.check_extensions()?;
+    check_type(token, issuer)?;
+    let algorithm = token.algorithm().and_then(Algorithm::from_name);
+    let algorithm = algorithm.filter(|algorithm| issuer.algorithms.contains(algorithm)).ok_or(AuthnError::Algorithm)?;
+    Ok(Wanted { algorithm, key_id: token.key_id()? })
+}
+
+/// Verifies the signature with the key that the header names. [`AuthnError::KeyUnknown`] is worth a fresh key set.
+pub(super) fn check_signature(token: &Compact<'_>, wanted: &Wanted<'_>, keys: &KeySet) -> Result<(), AuthnError> {
+    match keys.find(wanted.key_id, wanted.algorithm) {
+        Lookup::Key(key) if key.verifies(wanted.algorithm, token.signed, &token.signature) => Ok(()),
+        Lookup::Key(_) => Err(AuthnError::Signature),
+        Lookup::Algorithm => Err(AuthnError::Algorithm),
+        Lookup::Unknown => Err(AuthnError::KeyUnknown),
+    }
+}
+
+/// Reads the claims of a token whose signature was verified.
+pub(super) fn check_claims(claims: Claims, issuer: &IssuerSettings, now: Timestamp) -> Result<Verified, AuthnError> {
+    let registered = Registered::read(&claims)?;
+    if registered.issuer.as_deref() != Some(issuer.issuer.as_str()) {
+        return Err(AuthnError::Issuer);
+    }
+    let expires_at = registered.expires_at.ok_or(AuthnError::Claim("exp"))?;
+    registered.check_audience(&issuer.token)?;
+    registered.check_times(&issuer.token, now)?;
+    let begins = registered.issued_at.or(registered.not_before).unwrap_or(now);
+    if expires_at.duration_since(begins) > facts::signed(issuer.max_lifetime) {
+        return Err(AuthnError::Lifetime);
+    }
+    let principal = facts::principal(&registered, &issuer.issuer, false)?;
+    let not_before = registered.not_before;
+    let facts = registered.into_facts(claims, principal, expires_at, &issuer.name, &issuer.token.groups)?;
+    Ok(Verified { facts, not_before })
+}
+
+/// RFC 8725 section 3.11. Where a `typ` is accepted that other tokens bear too, the claims that only those tokens have
+/// give them away.
+fn check_type(token: &Compact<'_>, issuer: &IssuerSettings) -> Result<(), AuthnError> {
+    let found = match token.header.member("typ") {
+        None => TokenType::Absent,
+        Some(Value::String(text)) => TokenType::named(text),
+        Some(_) => return Err(AuthnError::Type),
+    };
+    let accepted = issuer.token_types.contains(&found);
+    let own_type = found == TokenType::named("at+jwt");
+    if !accepted || is_other_token(&token.claims) || (!own_type && looks_like_id_token(&token.claims)) {
+        return Err(AuthnError::Type);
+    }
+    Ok(())
+}
+
+/// Security event and logout tokens have `events` (RFC 8417 section 2.2); DPoP proofs have `htm` (RFC 9449 section 4.2);
+/// Keycloak and Cognito name the kind of a token in a claim.
+fn is_other_token(claims: &Claims) -> bool {
+    let says = |name: &str, kinds: &[&str]| {
+        let kind = claims.member(name).and_then(Value::as_str);
+        kind.is_some_and(|kind| kinds.iter().any(|other| kind.eq_ignore_ascii_case(other)))
+    };
+    claims.member("events").is_some()
+        || claims.member("htm").is_some()
+        || says("typ", &["ID", "Refresh", "Offline", "Logout"])
+        || says("token_use", &["id"])
+}
+
+/// Claims of OpenID Connect Core section 2 that bind an ID token to its login.
+fn looks_like_id_token(claims: &Claims) -> bool {
+    ["nonce", "at_hash", "c_hash"].iter().any(|name| claims.member(name).is_some())
+}

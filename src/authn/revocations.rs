@@ -1,0 +1,114 @@
+//! What was revoked here, by an operator: it counts at once, for every worker, cached tokens included.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+
+use crate::identity::{Issuer, Principal, TokenFacts};
+
+/// The most revocations that are kept; one more is an error for whoever asks, never a silent loss of an older one.
+const MOST: usize = 100_000;
+
+/// What can be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Revocation {
+    /// One token, by [`Revocations::hash`] of its text.
+    Token([u8; 32]),
+    /// One token, by its issuer and `jti`.
+    Id {
+        /// `iss`.
+        issuer: Issuer,
+        /// `jti`.
+        id: Arc<str>,
+    },
+    /// Every token of somebody that was issued before now, or does not say when. A new sign-in counts again.
+    Principal(Principal),
+}
+
+/// The process-wide set of revocations.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    generation: AtomicU64,
+    entries: RwLock<HashMap<Revocation, Entry>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Timestamp,
+    until: Timestamp,
+}
+
+impl Revocations {
+    /// Revokes from `now` until `until`; after that the token itself must have expired.
+    ///
+    /// # Errors
+    /// [`RevocationsFull`] when 100 000 revocations are in force.
+    pub fn revoke(&self, what: Revocation, now: Timestamp, until: Timestamp) -> Result<(), RevocationsFull> {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= MOST {
+            entries.retain(|_, entry| entry.until > now);
+        }
+        if entries.len() >= MOST && !entries.contains_key(&what) {
+            return Err(RevocationsFull);
+        }
+        let until = entries.get(&what).map_or(until, |before| before.until.max(until));
+        entries.insert(what, Entry { at: now, until });
+        // Inside the lock: who reads the new generation finds the new entry.
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Grows with every revocation: what was looked up under this number need not be looked up again.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether a verified token was revoked.
+    pub fn contains(&self, hash: &[u8; 32], facts: &TokenFacts) -> bool {
+        if self.generation() == 0 {
+            return false;
+        }
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let by_id = || {
+            let id = facts.id.clone()?;
+            entries.get(&Revocation::Id { issuer: facts.principal.issuer.clone(), id })
+        };
+        let by_principal = || {
+            let entry = entries.get(&Revocation::Principal(facts.principal.clone()))?;
+            facts.issued_at.is_none_or(|issued| issued <= entry.at).then_some(entry)
+        };
+        entries.get(&Revocation::Token(*hash)).or_else(by_id).or_else(by_principal).is_some()
+    }
+
+    /// How many revocations are kept.
+    pub fn len(&self) -> usize {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether nothing is revoked.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names a token without keeping it. Of a signed token only what the signature covers counts: ECDSA signatures can
+    /// be respelt, and the respelt token must be revoked with the first.
+    pub fn hash(token: &str) -> [u8; 32] {
+        let signed = token.rsplit_once('.').filter(|(signed, _)| signed.matches('.').count() == 1);
+        sha256(signed.map_or(token, |(signed, _)| signed).as_bytes())
+    }
+}
+
+/// SHA-256.
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    sum
+}
+
+/// No more revocations can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("100000 revocations are in force; no more can be kept")]
+pub struct RevocationsFull;
