@@ -5,3 +5,4 @@
 
 pub mod fault;
 pub mod reader;
+pub mod route;

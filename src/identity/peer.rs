@@ -114,6 +114,8 @@ pub struct PeerFacts {
     pub not_after: Timestamp,
     /// SHA-256 of the DER, which RFC 8705 calls `x5t#S256`.
     pub fingerprint: [u8; 32],
+    /// The certificate itself, for services that are told of it (RFC 9440).
+    pub der: Arc<[u8]>,
 }
 
 impl PeerFacts {
@@ -137,6 +139,7 @@ impl PeerFacts {
             not_before: Timestamp::from_second(certificate.validity().not_before.timestamp()).ok()?,
             not_after: Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?,
             fingerprint: sha256(der),
+            der: der.into(),
         };
         if let Some(extension) = certificate.subject_alternative_name().ok()? {
             facts.take_names(&extension.value.general_names)?;

@@ -1,1 +1,28 @@
 //! Accepts connections, finishes TLS, speaks HTTP/1.1 and HTTP/2, drains.
+//!
+//! In come bytes from strangers; out go requests with the [`Connection`](crate::request::Connection) they came over,
+//! to a service that the caller gives. [`Sockets::bind`] claims every address before anything else runs;
+//! [`Workers::start`] serves them, one thread and one runtime a worker, until [`Workers::drain`].
+
+mod accept;
+mod census;
+mod entrance;
+mod event;
+mod greeting;
+mod limits;
+mod serve;
+mod settings;
+mod sockets;
+mod stream;
+mod tls;
+mod trust;
+mod workers;
+
+pub use entrance::ListenerError;
+pub use event::{ConnectionEvent, EventKind, Observer};
+pub use limits::Limits;
+pub use settings::{ClientPolicy, Door, HostSettings, Settings, TlsSettings, TlsVersion};
+pub use sockets::{BindError, Sockets};
+pub use tls::{CertificateError, ServerCertificate};
+pub use trust::{AuthorityFault, Freshness, RevocationFault, Sources, TrustBundle, TrustError, WhenExpired};
+pub use workers::{Drained, Phase, Plan, StartError, WorkerSeat, Workers};

@@ -174,6 +174,13 @@ fn inspect_value(name: &HeaderName, value: &HeaderValue) -> Result<(), IntakeErr
     Ok(())
 }
 
+/// Whether a field can choose a route: it is in the request when routes are looked up, and is no credential.
+pub(crate) fn is_for_routes(name: &HeaderName) -> bool {
+    matches!(standing(name), Standing::Free) && !OF_CONNECTION.contains(name) && !NEVER_LISTED.contains(name)
+        || *name == CONTENT_TYPE
+        || *name == ORIGIN
+}
+
 enum Standing {
     Free,
     Override,

@@ -31,6 +31,16 @@ impl PathForms {
     /// None of them.
     pub const NONE: Self = Self { encoded_slash: false, semicolon: false, empty_segments: false };
 
+    /// These and others.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self {
+            encoded_slash: self.encoded_slash || others.encoded_slash,
+            semicolon: self.semicolon || others.semicolon,
+            empty_segments: self.empty_segments || others.empty_segments,
+        }
+    }
+
     /// Whether every form that `held` has is among these.
     pub const fn admit(self, held: Self) -> bool {
         (self.encoded_slash || !held.encoded_slash)

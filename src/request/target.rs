@@ -59,9 +59,9 @@ impl Target {
     }
 }
 
-/// Registered methods are in upper case; `get` is another method to us and may be the same to a server. `TRACE` would
-/// show the client what we tell the upstream about it.
-fn is_served(method: &Method) -> bool {
+/// Whether a method is ever served. Registered methods are in upper case; `get` is another method to us and may be the
+/// same to a server. `TRACE` would show the client what we tell the upstream about it.
+pub(crate) fn is_served(method: &Method) -> bool {
     let text = method.as_str();
     *method != Method::CONNECT
         && *method != Method::TRACE

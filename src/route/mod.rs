@@ -4,6 +4,7 @@
 //! never reach an upstream. The most specific host pattern owns its hosts and the most specific path pattern its paths:
 //! there is no falling through to a wider one.
 
+mod cors;
 mod host_pattern;
 mod options;
 mod own;
@@ -13,8 +14,9 @@ mod routed;
 mod routes;
 mod tree;
 
+pub use cors::Cors;
 pub use host_pattern::HostPattern;
-pub use options::{Authorization, Binding, Cors, HeaderCondition, Methods, Route};
+pub use options::{Authorization, Binding, HeaderCondition, Methods, Route};
 pub use own::{OwnEndpoint, ProtectedResource};
 pub use path_pattern::{PathPattern, PatternError};
 pub use resolve::{Resolved, RouteError};

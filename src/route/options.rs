@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{HostPattern, PathPattern};
+use super::{Cors, HostPattern, PathPattern};
 use crate::identity::Name;
 use crate::request::PathForms;
 
@@ -97,17 +97,4 @@ pub enum Binding {
     IfBound,
     /// A binding is not looked at.
     Off,
-}
-
-/// Cross-origin reads that a route permits (Fetch standard, CORS protocol).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cors {
-    /// The origins, as browsers write them: `https://app.corp.example`.
-    pub origins: Vec<HeaderValue>,
-    /// The request header fields that pages may set.
-    pub headers: Vec<HeaderName>,
-    /// Whether cookies and client certificates may go along.
-    pub credentials: bool,
-    /// For how many seconds a browser may remember the answer.
-    pub max_age: u32,
 }

@@ -1,13 +1,26 @@
-//! What the gateway answers itself: RFC 9728 metadata. No request is inside, so nothing here can reach an upstream.
+//! What the gateway answers itself: RFC 9728 metadata and, on routes that say so, preflights. No request is inside, so
+//! nothing here can reach an upstream.
 
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use super::Route;
 use crate::identity::Name;
 use crate::request::Host;
 
 /// An endpoint of the gateway itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum OwnEndpoint {
     /// `/.well-known/oauth-protected-resource`.
     ProtectedResource(ProtectedResource),
+    /// A browser asks whether a page of another origin may send a request. 204 with these header fields.
+    Preflight {
+        /// The route that the request would be for.
+        route: Arc<Route>,
+        /// The fields of the answer.
+        headers: HeaderMap,
+    },
 }
 
 /// Whose metadata is asked for (RFC 9728 section 3).

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::request::{CanonicalPath, HostError, PathError, decode};
+use crate::request::{CanonicalPath, HostError, PathError, PathForms, decode};
 
 /// A checked path pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     text: Box<str>,
     segments: Vec<Segment>,
+    forms: PathForms,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,11 +62,12 @@ impl PathPattern {
         }
         let rest = text.strip_prefix('/').ok_or(PatternError::Path(PathError::Relative))?;
         let mut segments: Vec<Segment> = Vec::new();
+        let mut forms = PathForms { empty_segments: rest.starts_with('/') || rest.contains("//"), ..PathForms::NONE };
         for part in rest.split('/') {
             if let Some(Segment::Tail(_)) = segments.last() {
                 return Err(PatternError::TailInside);
             }
-            let segment = parse_segment(part)?;
+            let segment = parse_segment(part, &mut forms)?;
             let repeated = segment.name().is_some() && segments.iter().any(|known| known.name() == segment.name());
             if repeated {
                 return Err(PatternError::Repeated);
@@ -78,7 +80,7 @@ impl PathPattern {
         })) {
             return Err(PatternError::Reserved);
         }
-        Ok(Self { text: text.into(), segments })
+        Ok(Self { text: text.into(), segments, forms })
     }
 
     /// The text, as it was written.
@@ -89,6 +91,11 @@ impl PathPattern {
     /// The names of its parameters, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| segment.name().map(|name| &**name))
+    }
+
+    /// The forms that every path has which it matches.
+    pub const fn forms(&self) -> PathForms {
+        self.forms
     }
 
     pub(super) fn segments(&self) -> &[Segment] {
@@ -116,7 +123,7 @@ impl Segment {
     }
 }
 
-fn parse_segment(text: &str) -> Result<Segment, PatternError> {
+fn parse_segment(text: &str, forms: &mut PathForms) -> Result<Segment, PatternError> {
     match text {
         "*" => return Ok(Segment::Param(None)),
         "**" => return Ok(Segment::Tail(None)),
@@ -139,6 +146,7 @@ fn parse_segment(text: &str) -> Result<Segment, PatternError> {
     }
     // Other scripts may be written as they are; requests carry them encoded.
     let ascii: String = text.chars().filter(char::is_ascii).collect();
-    CanonicalPath::parse(&format!("/{ascii}")).map_err(PatternError::Path)?;
+    let held = CanonicalPath::parse(&format!("/{ascii}")).map_err(PatternError::Path)?.forms();
+    *forms = forms.and(held);
     Ok(Segment::Literal(decode(text).into()))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::cors;
 use super::own::is_own;
 use super::routes::HostRoutes;
 use super::tree::{Found, Numbered};
@@ -57,7 +58,7 @@ impl Routes {
         if !request.connection().serves(request.host().as_str()) {
             return Err(RouteError::Misdirected);
         }
-        if let Some(endpoint) = self.own_endpoint(&request)? {
+        if let Some(endpoint) = self.metadata(&request)?.or_else(|| self.preflight(&request)) {
             return Ok(Resolved::Own(endpoint));
         }
         let (route, params) = self.find(request.host(), request.path(), request.method(), request.headers())?;
@@ -93,7 +94,7 @@ impl Routes {
         Ok((route.clone(), name_values(route, values)))
     }
 
-    fn own_endpoint(&self, request: &Received) -> Result<Option<OwnEndpoint>, RouteError> {
+    fn metadata(&self, request: &Received) -> Result<Option<OwnEndpoint>, RouteError> {
         let path = request.path();
         if !path.as_str().contains("oauth-protected-resource") && !path.as_str().contains('%') {
             return Ok(None);
@@ -115,6 +116,14 @@ impl Routes {
         let (host, port) = (request.host().clone(), request.port());
         let resource = ProtectedResource { host, port, path: resource.into(), tokens };
         Ok(Some(OwnEndpoint::ProtectedResource(resource)))
+    }
+
+    /// The answer to a preflight, when the route that it asks about says that preflights are answered here.
+    fn preflight(&self, request: &Received) -> Option<OwnEndpoint> {
+        let (origin, method) = cors::asked(request.method(), request.headers())?;
+        let (route, _) = self.find(request.host(), request.path(), &method, request.headers()).ok()?;
+        let headers = route.cors.as_ref()?.answer(origin, &method);
+        Some(OwnEndpoint::Preflight { route, headers })
     }
 }
 

@@ -1,1 +1,87 @@
 //! Room 6: forwards an `Allowed`, and nothing else, to the service behind.
+
+mod balance;
+mod body;
+mod budget;
+mod connect;
+mod endpoint;
+mod error;
+mod forward;
+mod headers;
+mod pool;
+pub mod settings;
+mod target;
+mod tls;
+mod tunnel;
+mod upgrade;
+mod upstreams;
+mod websocket;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use tokio::sync::oneshot;
+
+pub use self::body::Body;
+use self::endpoint::Endpoint;
+pub use self::error::{Deadline, ForwardError, StreamError};
+pub use self::headers::is_owned;
+use self::pool::Pool;
+use self::settings::Settings;
+pub use self::tls::{Tls, TlsError, TlsParts};
+pub use self::upstreams::{EndpointStatus, Upstreams};
+use crate::identity::Name;
+use crate::lease::Ended;
+
+/// One worker's connections to every endpoint. They outlive a reload that does not concern them.
+#[derive(Default)]
+pub struct Pools(RefCell<HashMap<u64, Rc<Pool>, foldhash::fast::RandomState>>);
+
+/// A request that was answered.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// The answer; its body streams.
+    pub response: Response<Body>,
+    /// Which upstream.
+    pub upstream: Name,
+    /// Which endpoint, by its URL.
+    pub endpoint: Arc<str>,
+    /// Where the time went.
+    pub timings: Timings,
+    /// For an upgraded connection: tells its end.
+    pub tunnel: Option<oneshot::Receiver<Ended>>,
+}
+
+/// Where the time went before the answer's head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Waiting for a place.
+    pub queue: Duration,
+    /// Finding or making a connection.
+    pub connect: Duration,
+    /// From the request's first byte to the answer's head.
+    pub first_byte: Duration,
+}
+
+impl Pools {
+    /// No connections yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The pool of an endpoint. A new endpoint means that the configuration has changed: what it no longer names goes.
+    fn pool(&self, endpoint: &Arc<Endpoint>, settings: &Settings, upstreams: &Upstreams) -> Rc<Pool> {
+        let mut pools = self.0.borrow_mut();
+        if let Some(pool) = pools.get(&endpoint.id) {
+            return pool.clone();
+        }
+        pools.retain(|id, _| upstreams.has_endpoint(*id));
+        let pool = Pool::new(endpoint.clone(), settings.pool);
+        pools.insert(endpoint.id, pool.clone());
+        pool
+    }
+}

@@ -1,0 +1,93 @@
+//! The checked settings of the listeners. `config` builds them; here nothing is read or parsed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::tls::ServerCertificate;
+use super::trust::TrustBundle;
+use crate::identity::Name;
+
+/// One `[[listener]]`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name, in every record of its connections.
+    pub name: Name,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it speaks.
+    pub door: Door,
+    /// Who sends a PROXY header, and must: nobody by default.
+    pub proxy_protocol: Vec<IpNet>,
+    /// Whose `X-Forwarded-For` counts: nobody's by default. For the intake's settings; the listener does not use it.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Debug)]
+pub enum Door {
+    /// HTTP over TLS, the version as ALPN says.
+    Tls(TlsSettings),
+    /// HTTP/1.1 in the clear.
+    Plain,
+    /// HTTP/1.1 in the clear, which answers every request with the same address under `https`.
+    Redirect {
+        /// The port to redirect to.
+        port: u16,
+    },
+}
+
+/// How a listener speaks TLS.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    /// The server certificates, chosen by name; the first also answers clients that name none of them. Never empty.
+    pub certificates: Vec<ServerCertificate>,
+    /// The oldest version that is spoken.
+    pub least: TlsVersion,
+    /// The client-certificate policy of the listener, and of clients that name no host.
+    pub client: ClientPolicy,
+    /// Hosts with a policy of their own.
+    pub hosts: Vec<HostSettings>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246, with extended master secret and ECDHE with AEAD only.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+/// One `[[listener.host]]`.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    /// The profile's name: the first of `names`.
+    pub profile: Name,
+    /// Host names, or `*.example`, or `**.example`; lower case.
+    pub names: Vec<Box<str>>,
+    /// Their client-certificate policy.
+    pub client: ClientPolicy,
+}
+
+/// Whether clients are asked for a certificate, and who may have signed it.
+#[derive(Clone, Debug)]
+pub enum ClientPolicy {
+    /// Not asked.
+    Off,
+    /// Asked; one that is wrong is refused request by request, with a reason. Never without a bundle.
+    Optional(Vec<Arc<TrustBundle>>),
+    /// Without a verified certificate there is no connection. Never without a bundle.
+    Required(Vec<Arc<TrustBundle>>),
+}
+
+impl ClientPolicy {
+    /// The bundles that count.
+    pub fn trust(&self) -> &[Arc<TrustBundle>] {
+        match self {
+            Self::Off => &[],
+            Self::Optional(trust) | Self::Required(trust) => trust,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The deadlines of one body. A timer is armed only while nothing moves, and set back only when it fires, so that a
+//! body that flows costs a look at the clock and no more.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::lease::Lease;
+use crate::upstream::error::{Deadline, StreamError};
+
+/// What can cut a body.
+pub(in crate::upstream) struct Watch {
+    lease: Rc<Lease>,
+    idle: Duration,
+    total: Option<Instant>,
+    waiting_since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watch {
+    pub(in crate::upstream) const fn new(lease: Rc<Lease>, idle: Duration, total: Option<Instant>) -> Self {
+        Self { lease, idle, total, waiting_since: None, timer: None }
+    }
+
+    /// A piece has come: may it pass?
+    pub(in crate::upstream) fn moved(&mut self) -> Result<Instant, StreamError> {
+        self.waiting_since = None;
+        let now = Instant::now();
+        match self.past(now) {
+            Some(cut) => Err(cut),
+            None => Ok(now),
+        }
+    }
+
+    /// Counts the waiting from `at`, when that is later.
+    pub(in crate::upstream) fn moved_at(&mut self, at: Instant) {
+        self.waiting_since = self.waiting_since.max(Some(at));
+    }
+
+    /// Another wait begins, with another patience.
+    pub(in crate::upstream) const fn from_now_on(&mut self, idle: Duration) {
+        self.idle = idle;
+        self.waiting_since = None;
+    }
+
+    /// Nothing has come: ready when that has lasted too long.
+    pub(in crate::upstream) fn waits(&mut self, context: &mut Context<'_>) -> Poll<StreamError> {
+        let now = Instant::now();
+        if let Some(cut) = self.past(now) {
+            return Poll::Ready(cut);
+        }
+        let since = *self.waiting_since.get_or_insert(now);
+        if now.duration_since(since) >= self.idle {
+            return Poll::Ready(StreamError::Timeout(Deadline::Idle));
+        }
+        self.lease.wake_when_ended(context);
+        let next = [since.checked_add(self.idle), self.total, self.lease.deadline()].into_iter().flatten().min();
+        let Some(next) = next else { return Poll::Pending };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+        if timer.deadline() > next || timer.is_elapsed() {
+            timer.as_mut().reset(next);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            if let Some(cut) = self.lease.ended(now).map(StreamError::LeaseEnded) {
+                return Poll::Ready(cut);
+            }
+            if now >= next {
+                let idle = now.duration_since(since) >= self.idle;
+                return Poll::Ready(StreamError::Timeout(if idle { Deadline::Idle } else { Deadline::Total }));
+            }
+            timer.as_mut().reset(next);
+        }
+        Poll::Pending
+    }
+
+    fn past(&self, now: Instant) -> Option<StreamError> {
+        if let Some(reason) = self.lease.ended(now) {
+            return Some(StreamError::LeaseEnded(reason));
+        }
+        self.total.filter(|end| now >= *end).map(|_| StreamError::Timeout(Deadline::Total))
+    }
+}

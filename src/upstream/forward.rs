@@ -1,0 +1,332 @@
+//! One exchange with a service: a place, a connection, the request, the answer; and what may be tried again.
+//!
+//! A request is tried again only when the service cannot have acted on it: no connection was made, or the request never
+//! left, or a connection that was kept from earlier died before any byte of an answer and the method is idempotent
+//! (RFC 9110 section 9.2.2). Never when a byte of its body was taken.
+
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use tokio::time::Instant;
+
+use super::body::{Body, Failure, Limits, Progress, RequestBody, Watch};
+use super::endpoint::Endpoint;
+use super::error::{Deadline, ForwardError, StreamError};
+use super::headers::{self, Journey, Origin};
+use super::pool::{Held, Hold};
+use super::target::Target;
+use super::upgrade::Upgrade;
+use super::upstreams::{Upstream, Upstreams};
+use super::{Forwarded, Pools, Timings};
+use crate::identity::{Name, PeerCertificate, Subject, TokenFacts};
+use crate::lease::Lease;
+use crate::request::{self, Connection};
+
+/// An admitted request, in parts.
+pub(super) struct Exchange {
+    pub(super) parts: http::request::Parts,
+    pub(super) body: request::Body,
+    pub(super) connection: Arc<Connection>,
+    pub(super) source: IpAddr,
+    pub(super) request_id: HeaderValue,
+    pub(super) traceparent: HeaderValue,
+    pub(super) upstream: Name,
+    pub(super) pass_authorization: bool,
+    pub(super) subject: Subject,
+    pub(super) token: Option<Arc<TokenFacts>>,
+    pub(super) lease: Rc<Lease>,
+}
+
+/// A request on its way.
+struct Attempt<'a> {
+    pools: &'a Pools,
+    upstreams: &'a Upstreams,
+    upstream: &'a Upstream,
+    target: Target,
+    subject: Subject,
+    source: IpAddr,
+    lease: Rc<Lease>,
+    total: Option<Instant>,
+    progress: Option<Rc<Progress>>,
+    upgrade: Option<Upgrade>,
+    tried: Vec<u64>,
+    retries: u32,
+    timings: Timings,
+}
+
+/// What became of one try.
+enum Outcome {
+    Answer(Response<Incoming>, Hold, Watch),
+    /// The same request again, over a new connection to the same endpoint.
+    Again(Box<Request<RequestBody>>),
+}
+
+impl Exchange {
+    /// Forwards the request and gives the answer's head as soon as it is there.
+    pub(super) async fn run(mut self, pools: &Pools, upstreams: &Upstreams) -> Result<Forwarded, ForwardError> {
+        let upstream = upstreams.find(&self.upstream).ok_or_else(|| ForwardError::Unknown(self.upstream.clone()))?;
+        let settings = &upstream.settings;
+        let upgrade = Upgrade::asked(&mut self.parts, &self.body)?;
+        let target = Target::of(&self.parts)?;
+        let peer = match &self.connection.peer {
+            PeerCertificate::Verified(identity) => Some(&**identity.facts()),
+            PeerCertificate::Absent | PeerCertificate::Refused(_) => None,
+        };
+        let origin = Origin {
+            source: self.source,
+            encrypted: self.connection.tls.is_some(),
+            authority: target.authority(),
+            peer,
+            request_id: self.request_id,
+            traceparent: self.traceparent,
+        };
+        let journey = Journey {
+            settings,
+            reserved: &upstreams.reserved,
+            origin,
+            token: self.token.as_deref(),
+            pass_authorization: self.pass_authorization,
+        };
+        journey.walk(&mut self.parts.headers)?;
+        if http_body::Body::size_hint(&self.body).lower() > settings.max_request_body {
+            return Err(ForwardError::BodyTooLarge { limit: settings.max_request_body });
+        }
+        let total = settings.timeouts.total.and_then(|total| Instant::now().checked_add(total));
+        let watch = Watch::new(self.lease.clone(), settings.timeouts.idle, total);
+        let limits = Limits { most: settings.max_request_body, reserved: upstreams.reserved.clone() };
+        let (body, progress) = RequestBody::new(self.body, watch, limits);
+        let mut request = Request::new(body);
+        *request.method_mut() = if upgrade.is_some() { Method::GET } else { self.parts.method };
+        *request.headers_mut() = self.parts.headers;
+        let attempt = Attempt {
+            pools,
+            upstreams,
+            upstream,
+            target,
+            subject: self.subject,
+            source: self.source,
+            lease: self.lease,
+            total,
+            progress,
+            upgrade,
+            tried: Vec::new(),
+            retries: settings.retries,
+            timings: Timings::default(),
+        };
+        attempt.run(request).await
+    }
+}
+
+impl Attempt<'_> {
+    async fn run(mut self, mut request: Request<RequestBody>) -> Result<Forwarded, ForwardError> {
+        self.upstreams.budget.earn();
+        let mut fresh = false;
+        let mut last = None;
+        loop {
+            let Some(endpoint) = self.pick().cloned() else {
+                let none = || ForwardError::NoneInService(self.upstream.settings.name.clone());
+                return Err(last.unwrap_or_else(none));
+            };
+            let hold = match self.connect(&endpoint, fresh).await {
+                Ok(hold) => hold,
+                Err(error @ ForwardError::Busy(_)) => return Err(error),
+                Err(error) => {
+                    self.upstream.failed(&endpoint);
+                    self.tried.push(endpoint.id);
+                    if !self.may_retry() {
+                        return Err(error);
+                    }
+                    last = Some(error);
+                    continue;
+                }
+            };
+            match self.send(&endpoint, hold, request).await {
+                Ok(Outcome::Answer(response, hold, watch)) => return self.answered(&endpoint, response, hold, watch),
+                Ok(Outcome::Again(again)) => {
+                    request = *again;
+                    fresh = true;
+                }
+                Err(error) => {
+                    if error.is_the_endpoints_fault() {
+                        self.upstream.failed(&endpoint);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn pick(&self) -> Option<&Arc<Endpoint>> {
+        match &self.subject {
+            Subject::Principal(principal) => self.upstream.pick(principal, &self.tried),
+            Subject::Anonymous => self.upstream.pick(self.source, &self.tried),
+        }
+    }
+
+    fn may_retry(&mut self) -> bool {
+        let untouched = self.progress.as_ref().is_none_or(|progress| progress.untouched());
+        let may = untouched && self.retries > 0 && self.upstreams.budget.spend();
+        self.retries = self.retries.saturating_sub(1);
+        may
+    }
+
+    async fn connect(&mut self, endpoint: &Arc<Endpoint>, fresh: bool) -> Result<Hold, ForwardError> {
+        let settings = &self.upstream.settings;
+        let pool = self.pools.pool(endpoint, settings, self.upstreams);
+        let start = Instant::now();
+        let place = pool.place(settings).await?;
+        let placed = Instant::now();
+        self.timings.queue += placed.duration_since(start);
+        let hold = match self.upgrade {
+            Some(_) => pool.upgradeable(place, settings).await,
+            None => pool.connection(place, settings, fresh).await,
+        };
+        self.timings.connect += placed.elapsed();
+        hold
+    }
+
+    async fn send(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        mut hold: Hold,
+        mut request: Request<RequestBody>,
+    ) -> Result<Outcome, ForwardError> {
+        let settings = &self.upstream.settings;
+        hold.sending = self.progress.clone();
+        self.target.shape(&mut request, &hold.connection, settings, endpoint);
+        if let Some(upgrade) = &self.upgrade {
+            upgrade.ask(request.headers_mut());
+        }
+        let spare = (hold.reused && self.progress.is_none() && request.method().is_idempotent())
+            .then(|| (request.method().clone(), request.headers().clone()));
+        let mut watch = Watch::new(self.lease.clone(), settings.timeouts.header, self.total);
+        let start = Instant::now();
+        let sent = match &mut hold.connection {
+            Held::Http1(line) => self.wait(line.sender.send.try_send_request(request), &mut watch).await,
+            Held::Http2(stream) => {
+                let mut send = stream.sender().send;
+                self.wait(send.try_send_request(request), &mut watch).await
+            }
+        };
+        self.timings.first_byte = start.elapsed();
+        match sent {
+            Ok(Ok(response)) => Ok(Outcome::Answer(response, hold, watch)),
+            Ok(Err(failed)) => self.failed(endpoint, hold.reused, failed, spare),
+            Err(cut) => Err(self.cut(endpoint, cut)),
+        }
+    }
+
+    /// Waits for the answer's head. The deadline counts from the last piece of the request.
+    async fn wait<T>(&self, answer: impl Future<Output = T>, watch: &mut Watch) -> Result<T, StreamError> {
+        let mut answer = pin!(answer);
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(Ok(answer));
+            }
+            if let Some(progress) = &self.progress {
+                watch.moved_at(progress.moved());
+            }
+            watch.waits(context).map(Err)
+        })
+        .await
+    }
+
+    fn failed(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        reused: bool,
+        mut failed: TrySendError<Request<RequestBody>>,
+        spare: Option<(Method, HeaderMap)>,
+    ) -> Result<Outcome, ForwardError> {
+        if let Some(failure) = self.progress.as_ref().and_then(|progress| progress.failure()) {
+            return Err(self.body_failed(failure));
+        }
+        let unsent = failed.take_message();
+        let error = failed.into_error();
+        let again = match unsent {
+            Some(request) => Some(request),
+            None if is_closed(&error) => spare.map(|(method, headers)| {
+                let mut request = Request::new(RequestBody::empty());
+                *request.method_mut() = method;
+                *request.headers_mut() = headers;
+                request
+            }),
+            None => None,
+        };
+        match again {
+            Some(request) if reused && self.may_retry() => Ok(Outcome::Again(Box::new(request))),
+            _ if is_closed(&error) => Err(ForwardError::Closed { endpoint: endpoint.url() }),
+            _ => Err(ForwardError::Protocol { endpoint: endpoint.url(), detail: describe(&error) }),
+        }
+    }
+
+    fn cut(&self, endpoint: &Endpoint, cut: StreamError) -> ForwardError {
+        match cut {
+            StreamError::LeaseEnded(reason) => ForwardError::LeaseEnded(reason),
+            StreamError::Timeout(Deadline::Total) => {
+                ForwardError::Timeout { endpoint: endpoint.url(), which: Deadline::Total }
+            }
+            _ => ForwardError::Timeout { endpoint: endpoint.url(), which: Deadline::Header },
+        }
+    }
+
+    fn body_failed(&self, failure: Failure) -> ForwardError {
+        match failure {
+            Failure::Client => ForwardError::ClientGone,
+            Failure::Timeout => ForwardError::BodyTimeout,
+            Failure::TooLarge => ForwardError::BodyTooLarge { limit: self.upstream.settings.max_request_body },
+            Failure::Lease(reason) => ForwardError::LeaseEnded(reason),
+        }
+    }
+
+    fn answered(
+        self,
+        endpoint: &Arc<Endpoint>,
+        response: Response<Incoming>,
+        hold: Hold,
+        mut watch: Watch,
+    ) -> Result<Forwarded, ForwardError> {
+        let settings = &self.upstream.settings;
+        match response.status() {
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                self.upstream.failed(endpoint);
+            }
+            _ => endpoint.succeeded(),
+        }
+        let (upstream, endpoint) = (settings.name.clone(), endpoint.url());
+        let timings = self.timings;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let unasked = || ForwardError::Protocol {
+                endpoint: endpoint.clone(),
+                detail: "an upgrade that it was not asked for".into(),
+            };
+            let upgrade = self.upgrade.ok_or_else(unasked)?;
+            let (response, tunnel) = upgrade.granted(response, hold, settings, self.lease, &endpoint)?;
+            return Ok(Forwarded { response, upstream, endpoint, timings, tunnel: Some(tunnel) });
+        }
+        let (mut parts, incoming) = response.into_parts();
+        headers::answer(&mut parts.headers, &settings.response_headers);
+        parts.extensions.clear();
+        parts.version = http::Version::HTTP_11;
+        watch.from_now_on(settings.timeouts.idle);
+        let response = Response::from_parts(parts, Body::new(incoming, watch, hold));
+        Ok(Forwarded { response, upstream, endpoint, timings, tunnel: None })
+    }
+}
+
+fn is_closed(error: &hyper::Error) -> bool {
+    let io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    error.is_closed() || error.is_incomplete_message() || error.is_canceled() || io
+}
+
+/// hyper's own words, which hold nothing of the message.
+fn describe(error: &hyper::Error) -> Box<str> {
+    error.to_string().into()
+}

@@ -1,0 +1,87 @@
+//! The journey of the header fields, in one order that is the whole defence: first what belongs to the client's
+//! connection goes, then what only the gateway may say, then the configured rules apply, and last the gateway sets its
+//! own. `Connection: X-Auth-User` (GHSA-w9mr-28mw-j8hg) therefore removes the client's field and never ours.
+
+mod identity;
+mod origin;
+mod reserved;
+
+use http::header::{AUTHORIZATION, COOKIE, HOST, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub(super) use self::origin::Origin;
+pub use self::reserved::is_owned;
+pub(super) use self::reserved::{Reserved, strip_response, strip_response_trailers};
+use super::error::ForwardError;
+use super::settings::{HeaderRules, Settings};
+use crate::identity::TokenFacts;
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// What a request's head is made from.
+pub(super) struct Journey<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) reserved: &'a Reserved,
+    pub(super) origin: Origin<'a>,
+    pub(super) token: Option<&'a TokenFacts>,
+    /// `authorization = "pass"` on the route.
+    pub(super) pass_authorization: bool,
+}
+
+impl Journey<'_> {
+    /// Makes the client's header fields the service's.
+    pub(super) fn walk(self, headers: &mut HeaderMap) -> Result<(), ForwardError> {
+        let trailers_wanted = wants_trailers(headers);
+        self.reserved.strip(headers);
+        headers.remove(HOST);
+        if !self.pass_authorization {
+            headers.remove(AUTHORIZATION);
+            headers.remove(DPOP);
+        }
+        join_cookies(headers);
+        apply(&self.settings.request_headers, headers);
+        let peer = self.origin.peer;
+        origin::set(headers, self.settings.origin, self.origin);
+        identity::set(headers, &self.settings.identity, self.token, peer)?;
+        if trailers_wanted {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        Ok(())
+    }
+}
+
+/// Makes the service's header fields the client's.
+pub(super) fn answer(headers: &mut HeaderMap, rules: &HeaderRules) {
+    strip_response(headers);
+    apply(rules, headers);
+}
+
+fn apply(rules: &HeaderRules, headers: &mut HeaderMap) {
+    for name in &rules.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &rules.set {
+        headers.insert(name.clone(), value.clone());
+    }
+    for (name, value) in &rules.add {
+        headers.append(name.clone(), value.clone());
+    }
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
+}
+
+/// HTTP/2 may split cookies over fields; for the service they are one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(mut joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
+        joined.set_sensitive(true);
+        headers.insert(COOKIE, joined);
+    }
+}

@@ -1,0 +1,115 @@
+//! Every upstream of a configuration, shared by all workers. A reload makes a new set and takes over from the old one
+//! whatever did not change: health, connections and all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use super::budget::Budget;
+use super::endpoint::Endpoint;
+use super::headers::Reserved;
+use super::settings::Settings;
+use crate::identity::Name;
+
+/// The upstreams of one configuration.
+#[derive(Debug)]
+pub struct Upstreams {
+    by_name: HashMap<Name, Arc<Upstream>>,
+    pub(super) reserved: Arc<Reserved>,
+    pub(super) budget: Arc<Budget>,
+}
+
+/// One upstream and the state of its endpoints.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) settings: Settings,
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
+    pub(super) turn: AtomicUsize,
+}
+
+/// How an endpoint fares: for status and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointStatus {
+    /// Its upstream.
+    pub upstream: Name,
+    /// Its URL, as it is configured.
+    pub endpoint: Arc<str>,
+    /// What its health check finds; true without one.
+    pub well: bool,
+    /// Whether failures have put it out of service for now.
+    pub ejected: bool,
+    /// Requests in flight, over all workers.
+    pub active: u32,
+}
+
+impl Upstreams {
+    /// Takes checked settings. An upstream that is as it was in `previous` keeps its state and its connections.
+    pub fn new(settings: Vec<Settings>, previous: Option<&Self>) -> Self {
+        let identity = settings.iter().flat_map(|upstream| &upstream.identity.fields).map(|(name, _)| name);
+        let reserved = Arc::new(Reserved::new(identity));
+        let by_name = settings
+            .into_iter()
+            .map(|settings| {
+                let known = previous.and_then(|previous| previous.by_name.get(&settings.name));
+                let upstream = match known.filter(|known| known.settings == settings) {
+                    Some(unchanged) => unchanged.clone(),
+                    None => Arc::new(Upstream::new(settings)),
+                };
+                (upstream.settings.name.clone(), upstream)
+            })
+            .collect();
+        let budget = previous.map_or_else(Arc::default, |previous| previous.budget.clone());
+        Self { by_name, reserved, budget }
+    }
+
+    /// How every endpoint fares, in the order of names.
+    pub fn status(&self) -> Vec<EndpointStatus> {
+        let mut upstreams: Vec<_> = self.by_name.values().collect();
+        upstreams.sort_by(|a, b| a.settings.name.cmp(&b.settings.name));
+        let status = |upstream: &Upstream, endpoint: &Endpoint| EndpointStatus {
+            upstream: upstream.settings.name.clone(),
+            endpoint: endpoint.url(),
+            well: endpoint.is_well(),
+            ejected: endpoint.is_ejected(),
+            active: endpoint.active(),
+        };
+        let of = |upstream: &'_ Arc<Upstream>| {
+            upstream.endpoints.iter().map(|endpoint| status(upstream, endpoint)).collect::<Vec<_>>()
+        };
+        upstreams.into_iter().flat_map(of).collect()
+    }
+
+    pub(super) fn find(&self, name: &Name) -> Option<&Arc<Upstream>> {
+        self.by_name.get(name)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.by_name.values()
+    }
+
+    /// Whether an endpoint is part of this configuration.
+    pub(super) fn has_endpoint(&self, id: u64) -> bool {
+        self.all().any(|upstream| upstream.endpoints.iter().any(|endpoint| endpoint.id == id))
+    }
+}
+
+impl Upstream {
+    fn new(settings: Settings) -> Self {
+        let endpoints = settings.endpoints.iter().map(|endpoint| Arc::new(Endpoint::new(endpoint.clone()))).collect();
+        Self { settings, endpoints, turn: AtomicUsize::new(0) }
+    }
+
+    /// An endpoint failed a request: takes it out of service when that is once too often and it can be spared.
+    pub(super) fn failed(&self, endpoint: &Endpoint) {
+        let outlier = &self.settings.outlier;
+        let total = u64::try_from(self.endpoints.len()).unwrap_or(u64::MAX);
+        let spared = || {
+            let out = self.endpoints.iter().filter(|other| other.is_ejected() || !other.is_well()).count();
+            let out = u64::try_from(out).unwrap_or(u64::MAX).saturating_add(1);
+            out < total && out.saturating_mul(100) <= total.saturating_mul(u64::from(outlier.most_percent))
+        };
+        if endpoint.failed(outlier, spared) {
+            tracing::warn!(upstream = %self.settings.name, endpoint = %endpoint.settings.url, "ejected after failures");
+        }
+    }
+}
