@@ -6,3 +6,4 @@
 pub mod fault;
 pub mod reader;
 pub mod route;
+pub mod upstream;

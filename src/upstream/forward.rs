@@ -36,7 +36,6 @@ pub(super) struct Exchange {
     pub(super) connection: Arc<Connection>,
     pub(super) source: IpAddr,
     pub(super) request_id: HeaderValue,
-    pub(super) traceparent: HeaderValue,
     pub(super) upstream: Name,
     pub(super) pass_authorization: bool,
     pub(super) subject: Subject,
@@ -85,7 +84,6 @@ impl Exchange {
             authority: target.authority(),
             peer,
             request_id: self.request_id,
-            traceparent: self.traceparent,
         };
         let journey = Journey {
             settings,

@@ -159,7 +159,7 @@ impl Default for Pooling {
 }
 
 /// What the service sees as its host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HostHeader {
     /// What the client asked for.
     #[default]

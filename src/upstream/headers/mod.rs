@@ -6,7 +6,7 @@ mod identity;
 mod origin;
 mod reserved;
 
-use http::header::{AUTHORIZATION, COOKIE, HOST, TE};
+use http::header::{AUTHORIZATION, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) use self::origin::Origin;
@@ -38,7 +38,6 @@ impl Journey<'_> {
             headers.remove(AUTHORIZATION);
             headers.remove(DPOP);
         }
-        join_cookies(headers);
         apply(&self.settings.request_headers, headers);
         let peer = self.origin.peer;
         origin::set(headers, self.settings.origin, self.origin);
@@ -72,16 +71,4 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {
         value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     })
-}
-
-/// HTTP/2 may split cookies over fields; for the service they are one (RFC 9113 section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    if headers.get_all(COOKIE).iter().nth(1).is_none() {
-        return;
-    }
-    let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(mut joined) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
-        joined.set_sensitive(true);
-        headers.insert(COOKIE, joined);
-    }
 }

@@ -1,5 +1,5 @@
-//! How the request came, told to the service: X-Forwarded-*, Forwarded (RFC 7239), Client-Cert (RFC 9440), the request
-//! id and the trace. All of it is the gateway's own word; what the client said is gone already.
+//! How the request came, told to the service: X-Forwarded-*, Forwarded (RFC 7239), Client-Cert (RFC 9440), and
+//! the request id. All of it is the gateway's own word; what the client said is gone already.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -18,7 +18,6 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Where a request came from.
 pub(in crate::upstream) struct Origin<'a> {
@@ -32,8 +31,6 @@ pub(in crate::upstream) struct Origin<'a> {
     pub(in crate::upstream) peer: Option<&'a PeerFacts>,
     /// The request's id.
     pub(in crate::upstream) request_id: HeaderValue,
-    /// The trace that the request belongs to.
-    pub(in crate::upstream) traceparent: HeaderValue,
 }
 
 /// Sets the fields.
@@ -45,7 +42,6 @@ pub(super) fn set(headers: &mut HeaderMap, wanted: OriginHeaders, origin: Origin
     headers.insert(X_FORWARDED_HOST, origin.authority.clone());
     headers.insert(X_FORWARDED_PORT, stated.unwrap_or(HeaderValue::from_static(port)));
     headers.insert(X_REQUEST_ID, origin.request_id);
-    headers.insert(TRACEPARENT, origin.traceparent);
     if wanted.forwarded
         && let Some(value) = forwarded(origin.source, scheme, origin.authority)
     {

@@ -27,7 +27,6 @@ const OURS: &[&str] = &[
     "client-cert",
     "client-cert-chain",
     "x-request-id",
-    "traceparent",
     "x-rewrite-url",
     "x-http-method",
     "x-http-method-override",
@@ -36,6 +35,10 @@ const OURS: &[&str] = &[
 
 /// Whole families of such fields.
 const OUR_FAMILIES: &[&str] = &["proxy-", "x-forwarded-", "x-portcullis-", "x-original-", "x-envoy-"];
+
+/// Fields that are the client's own, or settled by intake, but not in another spelling: for readers that fold the
+/// spelling, a second one would stand beside the first.
+const OTHERWISE_SPELLED: &[&str] = &["content-type", "content-encoding", "traceparent", "tracestate"];
 
 /// Fields that frame or route a message or say who sends it: never in a trailer (RFC 9110 section 6.5.1).
 const NOT_IN_TRAILERS: &[&str] = &[
@@ -94,9 +97,8 @@ impl Reserved {
         is_hop_by_hop(&plain)
             || is_ours(&plain)
             || self.0.contains(plain.as_bytes())
-            // `content_length` and the like: framing that is none, for readers that fold the spelling.
-            || (plain.folded && is_one_of(&plain, &["content-length", "content-type", "content-encoding"]))
             || is_one_of(&plain, &["content-length"])
+            || (plain.folded && is_one_of(&plain, OTHERWISE_SPELLED))
     }
 }
 
