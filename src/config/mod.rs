@@ -4,6 +4,8 @@
 //! room's own settings type, which is correct by construction.
 
 pub mod fault;
+pub mod listener;
 pub mod reader;
 pub mod route;
+pub mod trust;
 pub mod upstream;

@@ -63,9 +63,7 @@ pub enum TlsVersion {
 /// One `[[listener.host]]`.
 #[derive(Clone, Debug)]
 pub struct HostSettings {
-    /// The profile's name: the first of `names`.
-    pub profile: Name,
-    /// Host names, or `*.example`, or `**.example`; lower case.
+    /// Host names, never none: `a.example`, or `*.example`, or `**.example`; lower case.
     pub names: Vec<Box<str>>,
     /// Their client-certificate policy.
     pub client: ClientPolicy,

@@ -64,7 +64,7 @@ impl House {
 
     /// Gives a host a client policy of its own.
     pub fn host(mut self, pattern: &str, client: ClientPolicy) -> Self {
-        let host = HostSettings { profile: Name::new(pattern), names: vec![pattern.into()], client };
+        let host = HostSettings { names: vec![pattern.into()], client };
         self.tls().hosts.push(host);
         self
     }

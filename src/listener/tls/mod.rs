@@ -49,7 +49,7 @@ pub(super) struct Profile {
 }
 
 impl ListenerTls {
-    /// Builds every profile. The listener's own bears the listener's name.
+    /// Builds every profile. The listener's own bears the listener's name, a host's also its first host name.
     pub(super) fn build(listener: &Name, settings: &TlsSettings, clock: &Clock) -> Result<Self, rustls::Error> {
         let chooser = Arc::new(Chooser::new(&settings.certificates));
         let build = |name: &Name, client: &ClientPolicy| -> Result<Arc<Profile>, rustls::Error> {
@@ -60,8 +60,10 @@ impl ListenerTls {
         let mut profiles = HashMap::from([(listener.clone(), default.clone())]);
         let mut patterns = Vec::new();
         for host in &settings.hosts {
-            profiles.insert(host.profile.clone(), build(&host.profile, &host.client)?);
-            patterns.extend(host.names.iter().map(|name| (&**name, host.profile.clone())));
+            let Some(first) = host.names.first() else { continue };
+            let name = Name::new(format!("{listener}/{first}"));
+            patterns.extend(host.names.iter().map(|pattern| (&**pattern, name.clone())));
+            profiles.insert(name.clone(), build(&name, &host.client)?);
         }
         Ok(Self { hosts: Arc::new(HostProfiles::new(listener.clone(), patterns)), profiles, default })
     }
