@@ -187,7 +187,7 @@ enum Standing {
     Reserved,
 }
 
-/// Judges a field by its name, with `_` read as `-` as many servers do.
+/// Judges a field by its name, with all that is no letter or digit read as `-`: many servers make one variable of them.
 fn standing(name: &HeaderName) -> Standing {
     const RESERVED_PREFIXES: [&str; 6] =
         ["x-forwarded", "x-original-", "x-rewrite-", "x-envoy-", "x-portcullis-", "client-cert"];
@@ -218,7 +218,7 @@ fn standing(name: &HeaderName) -> Standing {
 }
 
 fn starts_with(name: &str, prefix: &str) -> bool {
-    let dashed = name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+    let dashed = name.bytes().map(|byte| if byte.is_ascii_alphanumeric() { byte } else { b'-' });
     name.len() >= prefix.len() && dashed.zip(prefix.bytes()).all(|(one, other)| one == other)
 }
 
