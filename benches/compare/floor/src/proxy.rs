@@ -1,0 +1,162 @@
+//! The floor: accept, decrypt, parse, forward. No token, no policy, no record.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::Fault;
+
+type Answer = Response<Either<PooledBody, Empty<Bytes>>>;
+
+pub fn serve(listen: SocketAddr, upstream: SocketAddr, folder: &Path) -> Result<(), Fault> {
+    let acceptor = TlsAcceptor::from(Arc::new(tls(folder)?));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(tokio::task::LocalSet::new().run_until(async move {
+        let listener = TcpListener::bind(listen).await?;
+        let pool = Pool { upstream, idle: Rc::default() };
+        println!("listening");
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let (acceptor, pool) = (acceptor.clone(), pool.clone());
+            tokio::task::spawn_local(async move {
+                // A client that goes away is not news here.
+                drop(connection(stream, acceptor, pool).await);
+            });
+        }
+    }))
+}
+
+fn tls(folder: &Path) -> Result<rustls::ServerConfig, Fault> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
+    let provider = Arc::new(provider);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join("ca.pem"))?)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
+    let chain = CertificateDer::pem_file_iter(folder.join("server.pem"))?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(folder.join("server.key"))?;
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, pool: Pool) -> Result<(), Fault> {
+    let stream = acceptor.accept(stream).await?;
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let service = service_fn(move |request| {
+        let pool = pool.clone();
+        async move { pool.forward(request).await }
+    });
+    let io = TokioIo::new(stream);
+    if h2 {
+        hyper::server::conn::http2::Builder::new(Local).serve_connection(io, service).await?;
+    } else {
+        hyper::server::conn::http1::Builder::new().serve_connection(io, service).await?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local
+where
+    F::Output: 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+type Idle = Rc<RefCell<HashMap<SocketAddr, Vec<SendRequest<Incoming>>>>>;
+
+/// Idle connections to the upstream.
+#[derive(Clone)]
+struct Pool {
+    upstream: SocketAddr,
+    idle: Idle,
+}
+
+impl Pool {
+    async fn forward(&self, mut request: Request<Incoming>) -> Result<Answer, Fault> {
+        if let Some(authority) = request.uri().authority().cloned() {
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse()?;
+            *request.uri_mut() = path;
+            request.headers_mut().insert("host", authority.as_str().parse()?);
+        }
+        *request.version_mut() = hyper::Version::HTTP_11;
+        let mut sender = self.sender().await?;
+        let response = sender.send_request(request).await?;
+        let (idle, upstream) = (self.idle.clone(), self.upstream);
+        Ok(response.map(|body| Either::Left(PooledBody { body, back: Some((sender, idle, upstream)) })))
+    }
+
+    async fn sender(&self) -> Result<SendRequest<Incoming>, Fault> {
+        loop {
+            let idle = self.idle.borrow_mut().entry(self.upstream).or_default().pop();
+            let Some(mut sender) = idle else { break };
+            if sender.ready().await.is_ok() {
+                return Ok(sender);
+            }
+        }
+        let stream = TcpStream::connect(self.upstream).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::task::spawn_local(connection);
+        Ok(sender)
+    }
+}
+
+/// A response body that gives its connection back at its end.
+struct PooledBody {
+    body: Incoming,
+    back: Option<(SendRequest<Incoming>, Idle, SocketAddr)>,
+}
+
+impl Body for PooledBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if (frame.is_none() || self.body.is_end_stream())
+            && let Some((sender, idle, upstream)) = self.back.take()
+        {
+            idle.borrow_mut().entry(upstream).or_default().push(sender);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
