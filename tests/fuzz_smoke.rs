@@ -64,7 +64,9 @@ macro_rules! smoke {
     };
 }
 
-smoke! { certificate claim_path claims spiffe_id toml }
+smoke! {
+    authorization certificate claim_path claims forwarded_for head host jwks path spiffe_id toml traceparent
+}
 
 fn holds_over_its_corpus_and_mutations(name: &str) {
     let corpus = corpus(name);

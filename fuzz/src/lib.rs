@@ -4,18 +4,27 @@
 //! number of mutations with every `cargo test`. A property is an assertion: reaching the end is well.
 
 mod config;
+mod credential;
 mod identity;
+mod request;
 
 /// A target and its property.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. Its corpus is `fuzz/corpus/NAME/`.
 pub const TARGETS: &[Target] = &[
+    ("authorization", credential::authorization),
     ("certificate", identity::certificate),
     ("claim_path", identity::claim_path),
     ("claims", identity::claims),
+    ("forwarded_for", request::forwarded_for),
+    ("head", request::head),
+    ("host", request::host),
+    ("jwks", credential::jwks),
+    ("path", request::path),
     ("spiffe_id", identity::spiffe_id),
     ("toml", config::toml),
+    ("traceparent", request::traceparent),
 ];
 
 /// Runs the target called `name`.
