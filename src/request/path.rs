@@ -67,7 +67,7 @@ pub enum PathError {
     /// `%00` to `%1F`, `%7F`.
     #[error("the path holds an encoded control character")]
     Control,
-    /// `%25` before two hexadecimal digits.
+    /// `%25` before two hexadecimal digits, themselves encoded or not.
     #[error("the path is encoded twice")]
     DoubleEncoding,
     /// `%` without two hexadecimal digits.
@@ -141,7 +141,6 @@ fn inspect_segment(segment: &str, forms: &mut PathForms) -> Result<(), PathError
                     b'/' => forms.encoded_slash = true,
                     b';' => forms.semicolon = true,
                     b'\\' => return Err(PathError::Backslash),
-                    b'%' if starts_with_hex_pair(bytes.as_slice()) => return Err(PathError::DoubleEncoding),
                     _ => {}
                 }
             }
@@ -156,6 +155,10 @@ fn inspect_segment(segment: &str, forms: &mut PathForms) -> Result<(), PathError
 /// An upstream that decodes before it splits sees the parts of an encoded slash as segments: they obey the same rules.
 fn inspect_decoded(segment: &str, forms: &mut PathForms) -> Result<(), PathError> {
     let decoded = percent_encoding::percent_decode_str(segment).decode_utf8().map_err(|_| PathError::NotUtf8)?;
+    // On the decoded text: the digits behind `%25` may be encoded, too (`%25%32%65` is `%2e` is `.`).
+    if decoded.split('%').skip(1).any(|rest| starts_with_hex_pair(rest.as_bytes())) {
+        return Err(PathError::DoubleEncoding);
+    }
     if decoded.contains('/') {
         forms.empty_segments |= decoded.split('/').any(str::is_empty);
     }
