@@ -118,7 +118,6 @@ pub fn head(input: &[u8]) {
     assert!(!received.path_and_query().contains('#'));
     assert!(received.path_and_query().starts_with(received.path().as_str()));
     assert_eq!(received.source(), IpAddr::V4(Ipv4Addr::LOCALHOST), "nobody is trusted to state another source");
-    assert!(!received.query().unwrap_or_default().split('&').any(|pair| pair.starts_with("access_token=")));
     for name in received.headers().keys() {
         let name = name.as_str().replace('_', "-");
         assert!(!name.starts_with("x-forwarded-") && name != "forwarded" && name != "x-real-ip", "{name} came through");
