@@ -4,7 +4,14 @@
 //! to its right. Integration tests use its parts, each by itself: [`IdentityProvider`], [`Echo`], [`Authority`].
 
 mod authority;
+mod caller;
 mod certificates;
+mod identity_provider;
+mod loopback;
 
 pub use authority::{Authority, AuthorityError, Issued, Leaf, Purpose, Validity};
+pub use caller::{CallError, Caller};
 pub use certificates::{Certificates, Names, WriteError};
+pub use identity_provider::{
+    Endpoint, FormerKeys, IdentityProvider, Mood, OPAQUE_PREFIX, Order, PERSON_GRANT, Signing,
+};
