@@ -5,6 +5,7 @@
 
 pub mod fault;
 pub mod listener;
+pub mod policy;
 pub mod reader;
 pub mod route;
 pub mod trust;

@@ -137,6 +137,11 @@ impl Rule {
         }
     }
 
+    /// Whether the rule makes a difference: an allow that admits, a deny that refuses, a requirement that is not met.
+    pub fn takes_effect(&self, facts: &Facts<'_>, now: Timestamp) -> bool {
+        self.applies(facts, now) == (self.effect != Effect::Require)
+    }
+
     /// Whether anything in the rule looks at the token.
     pub fn reads_token(&self) -> bool {
         self.condition.mentions(Criterion::reads_token)

@@ -38,7 +38,7 @@ pub enum Criterion {
     /// `source = { .. }`.
     Source(SourceCriterion),
     /// `time = { .. }`.
-    Time(TimeCriterion),
+    Time(Box<TimeCriterion>),
     /// `when = '..'`.
     When(std::sync::Arc<Expression>),
 }

@@ -11,8 +11,8 @@ use crate::policy::rules::{Facts, Truth};
 /// A question about the token.
 #[derive(Clone, Debug)]
 pub enum SubjectCriterion {
-    /// A verified token of any source: `subject = { authenticated = true }`.
-    Authenticated,
+    /// `any = true`: a verified token, whichever.
+    Any,
     /// `issuer`: the token source of the configuration, by name.
     Issuer(Box<[Name]>),
     /// `sub`, as that issuer writes it.
@@ -39,7 +39,7 @@ impl SubjectCriterion {
     pub(super) fn truth(&self, facts: &Facts<'_>, now: Timestamp) -> Truth {
         let Some(token) = facts.token else { return Truth::Missing };
         match self {
-            Self::Authenticated => Truth::Holds,
+            Self::Any => Truth::Holds,
             Self::Issuer(sources) => sources.contains(&token.source).into(),
             Self::Sub(text) => text.matches(&token.principal.subject).into(),
             Self::ClientId(text) => optional(token.client_id.as_deref(), |id| text.matches(id)),
@@ -63,7 +63,7 @@ impl SubjectCriterion {
 
     pub(super) fn wanted(&self) -> String {
         match self {
-            Self::Authenticated => "a verified token".into(),
+            Self::Any => "a verified token".into(),
             Self::Issuer(sources) => {
                 let names: Vec<_> = sources.iter().map(|name| format!("`{name}`")).collect();
                 format!("a token of {}", names.join(" or "))
@@ -88,7 +88,7 @@ impl SubjectCriterion {
         let absent = |name: &str| format!("no {name} in the token");
         let ago = |time: Option<Timestamp>, name: &str| time.map_or_else(|| absent(name), |time| before(time, now));
         match self {
-            Self::Authenticated | Self::Issuer(_) => format!("a token of {}", quoted(token.source.as_str())),
+            Self::Any | Self::Issuer(_) => format!("a token of {}", quoted(token.source.as_str())),
             Self::Sub(_) => quoted(&token.principal.subject),
             Self::ClientId(_) => token.client_id.as_deref().map_or_else(|| absent("client_id"), quoted),
             Self::Groups(_) => groups(token),

@@ -1,0 +1,157 @@
+//! `policies/*.toml` and `*.test.toml`: rules, sets, named conditions and tests, read into what `policy` decides with.
+//!
+//! In: the root tables of all policy files, and the names that rules may use. Out: a [`RuleSet`] and its tests, or faults.
+//! `[[route]]` stands in the same files and is read by [`super::route`].
+
+mod condition;
+mod matching;
+mod names;
+mod peer;
+mod request;
+mod rule;
+mod subject;
+mod time;
+mod trial;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::fault::{At, Faults};
+use super::reader::Table;
+use crate::identity::{Issuer, Name};
+use crate::policy::rules::{Mode, RouteOutline, Rule, RuleFault, RuleSet};
+use crate::policy::trial::Trial;
+use crate::route::Route;
+
+use names::Names;
+pub use names::UnusedName;
+
+/// What rules may name, apart from what policy files define themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Vocabulary<'v> {
+    /// The routes.
+    pub routes: &'v [Route],
+    /// The token sources, `[issuer.NAME]` and `[introspection.NAME]`, each with the `iss` of its tokens. A server that
+    /// states no issuer is its own: its name stands for it.
+    pub token_sources: &'v BTreeMap<Name, Issuer>,
+    /// The trust bundles: `[trust.NAME]`.
+    pub trusts: &'v [Name],
+}
+
+/// What the policy files say.
+#[derive(Debug)]
+pub struct PolicyFiles {
+    /// The rules, bound to routes.
+    pub rules: RuleSet,
+    /// The tests.
+    pub trials: Vec<Trial>,
+    /// Sets and conditions that nothing uses; for lint.
+    pub unused: Vec<UnusedName>,
+    /// Lint findings that a file silences, and why.
+    pub silenced: Vec<Silenced>,
+}
+
+/// One `[[lint]]` table: a finding that is meant to be so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silenced {
+    /// The code of the finding, such as `P004`.
+    pub code: String,
+    /// The rule or route that it is about; `None` is all.
+    pub about: Option<Name>,
+    /// Why it is well.
+    pub reason: String,
+    /// Where this is said.
+    pub origin: String,
+}
+
+/// Reads all policy files together: a rule may use a set that another file defines.
+///
+/// `None` when there was a fault that leaves no rule set; every fault is in `faults`.
+pub fn read(roots: &[Table<'_>], vocabulary: Vocabulary<'_>, faults: &Faults) -> Option<PolicyFiles> {
+    let before = faults.errors();
+    let names = Names::read(roots, vocabulary);
+    let mut rules = Vec::new();
+    let mut places = HashMap::new();
+    for root in roots {
+        for (rule, at) in rule::read_all(root, &names) {
+            refuse_second(&mut places, &rule, at, faults);
+            rules.push(rule);
+        }
+    }
+    let known: HashSet<Name> = places.keys().cloned().collect();
+    let trials = roots.iter().flat_map(|root| trial::read_all(root, &names, &known)).collect();
+    let silenced = roots.iter().flat_map(read_silenced).collect();
+    let outlines = vocabulary.routes.iter().map(outline);
+    let rules = match RuleSet::new(rules, outlines) {
+        Ok(rules) => rules,
+        Err(found) => {
+            report(found, &places, faults);
+            return None;
+        }
+    };
+    report_closed_routes(&rules, faults);
+    (faults.errors() == before).then(|| PolicyFiles { rules, trials, unused: names.into_unused(), silenced })
+}
+
+/// What rules need to know of a route.
+pub fn outline(route: &Route) -> RouteOutline {
+    RouteOutline { name: route.name.clone(), takes_tokens: !route.tokens.is_empty() }
+}
+
+fn refuse_second(places: &mut HashMap<Name, At>, rule: &Rule, at: At, faults: &Faults) {
+    if let Some(first) = places.get(&rule.name) {
+        let hint = format!("the other one stands at {first}; records and tests name rules, so a name is used once");
+        faults.error(&at, format!("two rules are named `{}`", rule.name), hint);
+    } else {
+        places.insert(rule.name.clone(), at);
+    }
+}
+
+/// The faults that a rule set finds; most were found with their place while reading.
+fn report(found: Vec<RuleFault>, places: &HashMap<Name, At>, faults: &Faults) {
+    for fault in found {
+        let (rule, hint) = match &fault {
+            RuleFault::DuplicateName(_) | RuleFault::UnknownRoute { .. } | RuleFault::NoRoute(_) => continue,
+            RuleFault::Unidentified(rule) => {
+                (rule, "ask for a `subject`, a `device` or a `workload`; if everybody may in, write `anonymous = true`")
+            }
+        };
+        if let Some(at) = places.get(rule) {
+            faults.error(at, fault.to_string(), String::from(hint));
+        }
+    }
+}
+
+/// A route without a rule that allows is closed. That is safe, and hardly meant.
+fn report_closed_routes(rules: &RuleSet, faults: &Faults) {
+    for (name, route) in rules.routes() {
+        if route.allows().is_empty() {
+            let watched = route.shadows().iter().any(|rule| rule.mode == Mode::Shadow);
+            let why =
+                if watched { "the only rules that would are in shadow mode" } else { "no rule allows anything on it" };
+            faults.push(super::fault::Fault {
+                at: None,
+                message: format!("route `{name}` is closed: {why}"),
+                hint: Some(format!("add an [[allow]] with routes = [\"{name}\"]")),
+                warning: true,
+            });
+        }
+    }
+}
+
+fn read_silenced(root: &Table<'_>) -> Vec<Silenced> {
+    let tables = root.tables("lint");
+    let read = tables.iter().filter_map(|table| {
+        let code = table.require("silence");
+        let about = table.get("about").and_then(|value| value.string()).map(Name::new);
+        let reason = table.require("reason").and_then(|value| value.string());
+        let code = code?.string()?;
+        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            table.faults().error(&table.at(), "a finding is silenced without a reason", None);
+        }
+        Some(Silenced { code, about, reason: reason?, origin: table.at().to_string() })
+    });
+    read.collect()
+}
+
+#[cfg(test)]
+mod tests;
