@@ -121,6 +121,8 @@ reasons! {
     StepUpRequired = "step-up-required",
     /// The token lacks a scope that this address needs.
     ScopeInsufficient = "scope-insufficient",
+    /// The rules have changed in a way that this exchange cannot be decided by; a new request can.
+    PolicyChanged = "policy-changed",
     // audit: 503
     /// The request cannot be recorded, and what cannot be recorded is not forwarded.
     AuditUnavailable = "audit-unavailable",

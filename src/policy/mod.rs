@@ -1,5 +1,13 @@
-//! Room 5, the policy decision point: [`rules`] say what is allowed; only this room makes an `Allowed`.
+//! Room 5, the policy decision point: [`rules`] say what is allowed; only this room makes an [`Allowed`].
+//!
+//! In: an `Identified`. Out: [`Allowed`] or [`Denied`]. Beside the journey: [`trial`] runs the tests of a policy,
+//! [`case`] describes a request instead of receiving it.
 
 pub mod case;
+mod decide;
+mod grant;
 pub mod rules;
 pub mod trial;
+
+pub use decide::{Allowed, Denied, Policy, PolicyVersion, Watched};
+pub use grant::{Grant, Renewal};

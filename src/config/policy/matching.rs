@@ -23,7 +23,7 @@ pub(super) enum TextWanted {
 
 /// One or several texts: `"x"`, `["x", "y"]` or `{ set = "NAME" }`. Nothing at all is a fault.
 pub(super) fn texts(value: &Value<'_>, names: &Names<'_>) -> Vec<Located<String>> {
-    let texts = if value.is_table() {
+    if value.is_table() {
         let Some(table) = value.table("this list".into()) else { return Vec::new() };
         table.require("set").and_then(|set| names.set(&set)).unwrap_or_default()
     } else if value.is_list() {
@@ -34,8 +34,7 @@ pub(super) fn texts(value: &Value<'_>, names: &Names<'_>) -> Vec<Located<String>
         texts
     } else {
         value.located().into_iter().collect()
-    };
-    texts
+    }
 }
 
 fn string_set(value: &Value<'_>, names: &Names<'_>) -> StringSet {

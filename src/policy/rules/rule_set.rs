@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Criterion, Effect, Mode, RouteSelection, Rule};
+use http::HeaderName;
+
+use super::{Criterion, Effect, HeadersRead, Mode, RouteSelection, Rule};
 use crate::identity::Name;
 
 /// All rules, and for every route those that speak of it. Correct by construction: see [`RuleSet::new`].
@@ -23,13 +25,16 @@ pub struct RouteOutline {
 }
 
 /// The rules of one route, each kind in the order of names: the order of files is not visible here.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RouteRules {
     pub(super) denies: Box<[Arc<Rule>]>,
     pub(super) requirements: Box<[Arc<Rule>]>,
     pub(super) allows: Box<[Arc<Rule>]>,
     pub(super) shadows: Box<[Arc<Rule>]>,
     pub(super) takes_tokens: bool,
+    pub(super) reads_time: bool,
+    headers_read: HeadersRead,
+    owned_headers: Arc<[HeaderName]>,
 }
 
 /// Why rules make no rule set.
@@ -98,6 +103,33 @@ impl RuleSet {
 }
 
 impl RouteRules {
+    fn new(rules: &[&Arc<Rule>], takes_tokens: bool) -> Self {
+        let of = |effect| -> Box<[Arc<Rule>]> {
+            let enforced = rules.iter().filter(|rule| rule.mode == Mode::Enforce && rule.effect == effect);
+            enforced.map(|rule| Arc::clone(rule)).collect()
+        };
+        Self {
+            denies: of(Effect::Deny),
+            requirements: of(Effect::Require),
+            allows: of(Effect::Allow),
+            shadows: rules.iter().filter(|rule| rule.mode == Mode::Shadow).map(|rule| Arc::clone(rule)).collect(),
+            takes_tokens,
+            reads_time: rules.iter().any(|rule| rule.condition.mentions(Criterion::reads_time)),
+            headers_read: HeadersRead::of(rules.iter().map(|rule| rule.as_ref())),
+            owned_headers: owned_headers(rules),
+        }
+    }
+
+    /// Which header fields the rules read.
+    pub const fn headers_read(&self) -> &HeadersRead {
+        &self.headers_read
+    }
+
+    /// Header fields that a rule of the route gives the upstream, and that no client may.
+    pub const fn owned_headers(&self) -> &Arc<[HeaderName]> {
+        &self.owned_headers
+    }
+
     /// The rules that refuse.
     pub fn denies(&self) -> &[Arc<Rule>] {
         &self.denies
@@ -182,18 +214,15 @@ fn bind(rules: &[Arc<Rule>], routes: Vec<RouteOutline>) -> HashMap<Name, RouteRu
         let general = everywhere.iter().copied().filter(|rule| rule.routes.covers(&route.name));
         let mut all: Vec<_> = own.chain(general).collect();
         all.sort_by(|left, right| left.name.cmp(&right.name));
-        let of = |effect| -> Box<[Arc<Rule>]> {
-            let enforced = all.iter().filter(|rule| rule.mode == Mode::Enforce && rule.effect == effect);
-            enforced.map(|rule| Arc::clone(rule)).collect()
-        };
-        let rules = RouteRules {
-            denies: of(Effect::Deny),
-            requirements: of(Effect::Require),
-            allows: of(Effect::Allow),
-            shadows: all.iter().filter(|rule| rule.mode == Mode::Shadow).map(|rule| Arc::clone(rule)).collect(),
-            takes_tokens: route.takes_tokens,
-        };
-        bound.insert(route.name, rules);
+        bound.insert(route.name, RouteRules::new(&all, route.takes_tokens));
     }
     bound
+}
+
+fn owned_headers(rules: &[&Arc<Rule>]) -> Arc<[HeaderName]> {
+    let set = rules.iter().filter_map(|rule| rule.obligations.as_ref()).flat_map(|obligations| &obligations.headers);
+    let mut names: Vec<_> = set.map(|(name, _)| name.clone()).collect();
+    names.sort_by(|left, right| left.as_str().cmp(right.as_str()));
+    names.dedup();
+    names.into()
 }

@@ -65,6 +65,19 @@ impl TimeCriterion {
         }
     }
 
+    /// The first moment after `now` at which the answer may change: a bound, an edge of the window, midnight, or a change of
+    /// the zone's clocks.
+    pub(in crate::policy::rules) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let local = self.zone.to_datetime(now);
+        let edges = self.window.map(|(from, until)| [from, until]).into_iter().flatten().chain([Time::midnight()]);
+        let days = [Some(local.date()), local.date().tomorrow().ok()];
+        let edges = edges.flat_map(|edge| days.into_iter().flatten().map(move |day| day.to_datetime(edge)));
+        let daily = self.window.is_some() || self.days != Weekdays::ALL;
+        let edges = edges.filter(|_| daily).filter_map(|edge| self.zone.to_timestamp(edge).ok());
+        let clocks = self.zone.following(now).next().filter(|_| daily).map(|change| change.timestamp());
+        edges.chain(clocks).chain(self.after).chain(self.before).filter(|change| *change > now).min()
+    }
+
     pub(super) fn wanted(&self) -> String {
         let mut parts = Vec::new();
         if self.days != Weekdays::ALL {
@@ -146,6 +159,17 @@ mod tests {
         assert!(holds(&night, "2026-01-17T05:59:00+01:00"), "Saturday morning");
         assert!(!holds(&night, "2026-01-16T05:00:00+01:00"), "Friday morning is Thursday's");
         assert!(!holds(&night, "2026-01-17T23:00:00+01:00"), "Saturday evening");
+    }
+
+    #[test]
+    fn the_next_change_is_the_next_edge() {
+        let office = berlin(Some((time(8, 0, 0, 0), time(18, 0, 0, 0))), Weekdays::ALL);
+        let next = |at: &str| office.next_change(at.parse().unwrap()).unwrap().to_string();
+        assert_eq!(next("2026-01-15T08:00:00+01:00"), "2026-01-15T17:00:00Z");
+        assert_eq!(next("2026-01-15T18:00:00+01:00"), "2026-01-15T23:00:00Z");
+        // The clocks change in the night of 2026-03-29, and eight o'clock comes an hour sooner.
+        assert_eq!(next("2026-03-29T00:30:00+01:00"), "2026-03-29T01:00:00Z");
+        assert_eq!(next("2026-03-29T04:00:00+02:00"), "2026-03-29T06:00:00Z");
     }
 
     #[test]
