@@ -249,6 +249,7 @@ fn read_peer(table: &Table<'_>, names: &Names<'_>, now: Timestamp) -> Option<Opt
             Some(print) => print?,
             None => [0; 32],
         },
+        der: Arc::from([].as_slice()),
     }))
 }
 
