@@ -28,6 +28,7 @@ pub use authenticator::{Authenticator, SourceError};
 pub use cache::{TokenCache, TokenCacheLimits};
 pub use error::{AuthnError, BindingFault, DpopFault};
 pub use identified::Identified;
+pub use introspection::ClientAuthError;
 pub use jwks::{KeySet, KeySetError};
 pub use revocations::{Revocation, Revocations, RevocationsFull};
 pub use settings::{

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
+use super::introspection::{Client, ClientAuthError};
 use crate::identity::{Audience, ClaimPath, Issuer, Name, Secret};
 use crate::outbound::{Endpoint, OutboundSettings};
 use crate::route::Binding;
@@ -113,6 +114,13 @@ pub struct GroupsClaim {
     pub form: GroupsForm,
 }
 
+impl Default for GroupsClaim {
+    /// `groups`, a list of strings.
+    fn default() -> Self {
+        Self { path: ClaimPath::top("groups"), form: GroupsForm::List }
+    }
+}
+
 /// The form of a groups claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupsForm {
@@ -152,6 +160,16 @@ pub struct IntrospectionClient {
     pub id: Arc<str>,
     /// How the client proves itself.
     pub auth: ClientAuth,
+}
+
+impl IntrospectionClient {
+    /// Whether the client can prove itself: its key is one for its algorithm.
+    ///
+    /// # Errors
+    /// [`ClientAuthError`].
+    pub fn check(&self) -> Result<(), ClientAuthError> {
+        Client::new(self).map(drop)
+    }
 }
 
 /// How a client proves itself to an authorization server.

@@ -4,9 +4,14 @@
 //! room's own settings type, which is correct by construction.
 
 pub mod fault;
+pub mod introspection;
+pub mod issuer;
 pub mod listener;
+mod outbound;
 pub mod policy;
 pub mod reader;
 pub mod route;
+pub mod secret;
+mod token;
 pub mod trust;
 pub mod upstream;

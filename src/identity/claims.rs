@@ -82,6 +82,11 @@ impl ClaimPath {
         }
     }
 
+    /// A claim of the top level, whatever its name holds.
+    pub fn top(name: &str) -> Self {
+        Self(vec![name.into()])
+    }
+
     /// The steps, outermost first.
     pub fn steps(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|step| &**step)

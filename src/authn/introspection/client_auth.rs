@@ -23,7 +23,7 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_')
 const ASSERTION_LIFE: i64 = 60;
 
 /// A client whose proof is ready to be attached.
-pub(super) struct Client {
+pub(in crate::authn) struct Client {
     id: String,
     proof: Proof,
 }
@@ -53,7 +53,7 @@ struct Assertion<'a> {
 }
 
 impl Client {
-    pub(super) fn new(client: &IntrospectionClient) -> Result<Self, ClientAuthError> {
+    pub(in crate::authn) fn new(client: &IntrospectionClient) -> Result<Self, ClientAuthError> {
         let id = encode(client.id.as_bytes());
         let proof = match &client.auth {
             ClientAuth::Basic(secret) => {
@@ -138,9 +138,11 @@ fn encode(bytes: &[u8]) -> String {
 
 /// Why a client cannot prove itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::authn) enum ClientAuthError {
+pub enum ClientAuthError {
+    /// The secret cannot stand in a header field.
     #[error("the client's secret cannot be sent")]
     Secret,
+    /// The key is not one for its algorithm.
     #[error("the client's key is not one for its algorithm")]
     Key,
 }

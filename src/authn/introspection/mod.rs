@@ -19,7 +19,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use self::breaker::Breaker;
-use self::client_auth::{Client, ClientAuthError};
+pub(super) use self::client_auth::Client;
+pub use self::client_auth::ClientAuthError;
 use super::error::AuthnError;
 use super::facts;
 use super::settings::IntrospectionSettings;
