@@ -11,7 +11,7 @@ use super::error::{EvalError, Fault};
 use super::functions::{Clock, Native, Run};
 use super::moment::{Moment, Zone};
 use super::number::{self, Arithmetic};
-use super::schema::{Read, Table};
+use super::schema::{Member, Table};
 use super::syntax::Span;
 use super::tree::{Form, Node};
 use super::value::{self, Value};
@@ -68,7 +68,7 @@ impl Compiler {
         match &node.form {
             Form::Constant(value) => self.kept(value),
             Form::Now => code(|env| Ok(Value::Moment(env.root.now))),
-            Form::Member(table, member) => read(*table, member.read.clone(), span),
+            Form::Member(table, member) => read(*table, member, span),
             Form::Variable(0) => code(|env| Ok(env.variable.clone())),
             Form::Variable(hops) => {
                 let hops = *hops;
@@ -158,11 +158,14 @@ impl Compiler {
                 test(move |env| Ok(table.is_there(env.root.facts)))
             }
             Form::HasMember(table, member) => {
-                let (table, read) = (*table, member.read.clone());
-                test(move |env| match read.value(env.root.facts) {
-                    Some(Value::List(list)) if table.is_there(env.root.facts) => Ok(list.len() > 0),
+                let (table, member) = (*table, *member);
+                test(move |env| match member.read.value(env.root.facts) {
+                    Some(Value::List(list)) => Ok(list.len() > 0),
                     Some(_) => Ok(true),
-                    None => missing(env, table).map(|()| false).map_err(|fault| fault.at(span)),
+                    None => match absence(env, table, member) {
+                        Fault::Absent => Ok(false),
+                        fault => Err(fault.at(span)),
+                    },
                 })
             }
             Form::HasField(of, key) => {
@@ -275,24 +278,20 @@ impl Compiler {
     }
 }
 
-fn read(table: Table, read: Read, span: Span) -> Code {
-    code(move |env| match read.value(env.root.facts) {
+fn read(table: Table, member: &'static Member, span: Span) -> Code {
+    code(move |env| match member.read.value(env.root.facts) {
         Some(value) => Ok(value),
-        None => Err(absence(env, table).at(span)),
+        None => Err(absence(env, table, member).at(span)),
     })
 }
 
-/// Why there is nothing to read.
-pub(super) fn absence(env: &Env<'_, '_>, table: Table) -> Fault {
-    missing(env, table).err().unwrap_or(Fault::Absent)
-}
-
-/// An error when the whole table is absent.
-fn missing(env: &Env<'_, '_>, table: Table) -> Result<(), Fault> {
+/// Why a member cannot be read.
+pub(super) fn absence(env: &Env<'_, '_>, table: Table, member: &Member) -> Fault {
     match table {
-        _ if table.is_there(env.root.facts) => Ok(()),
-        Table::Token => Err(Fault::NoToken),
-        _ => Err(Fault::NoPeer),
+        _ if member.is_malformed(env.root.facts) => Fault::Malformed,
+        _ if table.is_there(env.root.facts) => Fault::Absent,
+        Table::Token => Fault::NoToken,
+        _ => Fault::NoPeer,
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) enum Fault {
     NoPeer,
     #[error("it is absent")]
     Absent,
+    #[error("it is not in the form that the configuration states")]
+    Malformed,
     #[error("there is nothing under that key")]
     NoKey,
     #[error("the index is out of range")]

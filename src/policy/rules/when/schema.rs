@@ -7,6 +7,7 @@ use super::collection::{List, Map};
 use super::query::Query;
 use super::types::Type;
 use super::value::Value;
+use crate::identity::ClaimForm;
 use crate::policy::rules::Facts;
 
 /// What an expression may name: `request`, `token`, `device`, `workload`, `source` and `now`.
@@ -121,6 +122,14 @@ pub(super) struct Member {
     pub(super) size: Size,
 }
 
+impl Member {
+    /// Whether it is there, but in another form than the configuration states. Then there is no reading it, and no
+    /// taking it for absent either.
+    pub(super) fn is_malformed(&self, facts: &Facts<'_>) -> bool {
+        self.name == "groups" && facts.token.is_some_and(|token| token.groups_claim == ClaimForm::Other)
+    }
+}
+
 /// How a member is read; `None` when it is absent.
 #[derive(Clone, Debug)]
 pub(super) enum Read {
@@ -190,7 +199,10 @@ static TOKEN: &[Member] = &[
     text("client_id", 256, |facts| facts.token?.client_id.as_deref()),
     texts("audiences", 32, 256, |facts| Some(List::Audiences(&facts.token?.audiences))),
     texts("scopes", 128, 128, |facts| Some(List::Scopes(&facts.token?.scopes))),
-    texts("groups", 256, 256, |facts| Some(List::Names(&facts.token?.groups))),
+    texts("groups", 256, 256, |facts| {
+        let token = facts.token.filter(|token| token.groups_claim == ClaimForm::Stated)?;
+        Some(List::Names(&token.groups))
+    }),
     text("acr", 256, |facts| facts.token?.acr.as_deref()),
     texts("amr", 16, 32, |facts| Some(List::Names(&facts.token?.amr))),
     plain("auth_time", Type::Moment, |facts| Some(Value::Moment(facts.token?.auth_time?.into()))),

@@ -2,7 +2,7 @@
 
 use super::compile::{Compiler, Test, absence, test};
 use super::error::Fault;
-use super::schema::{Read, Table};
+use super::schema::{Member, Read, Table};
 use super::syntax::Span;
 use super::tree::{Form, Mode, Node};
 use super::value::Value;
@@ -15,9 +15,7 @@ pub(super) fn test_of(compiler: &mut Compiler, node: &Node) -> Option<Test> {
             Some(equals(compiler, other, text, *not))
         }
         Form::In(one, two) => match (one.constant(), &two.form) {
-            (Some(Value::Text(text)), Form::Member(table, member)) => {
-                holds(*table, member.read.clone(), text.as_str(), two.span)
-            }
+            (Some(Value::Text(text)), Form::Member(table, member)) => holds(*table, member, text.as_str(), two.span),
             (None, Form::Constant(Value::List(list))) => {
                 let mut texts: Vec<Box<str>> =
                     list.iter().map(|value| value.as_str().map(Box::from)).collect::<Option<_>>()?;
@@ -37,7 +35,7 @@ pub(super) fn test_of(compiler: &mut Compiler, node: &Node) -> Option<Test> {
             };
             let (other, text) = beside_text(one, two)?;
             let variable = matches!(other.form, Form::Variable(0));
-            variable.then(|| holds(*table, member.read.clone(), text, of.over.span)).flatten()
+            variable.then(|| holds(*table, member, text, of.over.span)).flatten()
         }
         Form::Call(function, parts) => {
             let search: fn(&str, &str) -> bool = match function.name {
@@ -47,10 +45,11 @@ pub(super) fn test_of(compiler: &mut Compiler, node: &Node) -> Option<Test> {
             };
             let [Node { form: Form::Member(table, member), span, .. }, part] = parts.as_slice() else { return None };
             let part: Box<str> = part.constant()?.as_str()?.into();
-            let (table, span, Read::Text(read)) = (*table, *span, member.read.clone()) else { return None };
+            let (table, member, span, Read::Text(read)) = (*table, *member, *span, &member.read) else { return None };
+            let read = *read;
             Some(test(move |env| match read(env.root.facts) {
                 Some(text) => Ok(search(text, &part)),
-                None => Err(absence(env, table).at(span)),
+                None => Err(absence(env, table, member).at(span)),
             }))
         }
         _ => None,
@@ -71,11 +70,12 @@ fn beside_text<'n>(one: &'n Node, two: &'n Node) -> Option<(&'n Node, &'n str)> 
 fn equals(compiler: &mut Compiler, other: &Node, text: &str, not: bool) -> Test {
     let text: Box<str> = text.into();
     if let Form::Member(table, member) = &other.form
-        && let (table, span, Read::Text(read)) = (*table, other.span, member.read.clone())
+        && let (table, member, span, Read::Text(read)) = (*table, *member, other.span, &member.read)
     {
+        let read = *read;
         return test(move |env| match read(env.root.facts) {
             Some(found) => Ok((*found == *text) != not),
-            None => Err(absence(env, table).at(span)),
+            None => Err(absence(env, table, member).at(span)),
         });
     }
     let other = compiler.value(other);
@@ -83,11 +83,11 @@ fn equals(compiler: &mut Compiler, other: &Node, text: &str, not: bool) -> Test 
 }
 
 /// `"text" in list`
-fn holds(table: Table, read: Read, text: &str, span: Span) -> Option<Test> {
-    let Read::Texts(read) = read else { return None };
+fn holds(table: Table, member: &'static Member, text: &str, span: Span) -> Option<Test> {
+    let Read::Texts(read) = member.read else { return None };
     let text: Box<str> = text.into();
     Some(test(move |env| {
-        let list = read(env.root.facts).ok_or_else(|| absence(env, table).at(span))?;
+        let list = read(env.root.facts).ok_or_else(|| absence(env, table, member).at(span))?;
         env.root.fuel.spend(list.len()).map_err(|fault: Fault| fault.at(span))?;
         Ok(list.holds(&text))
     }))

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use super::compile::Compiler;
 use super::environment::{Env, FUEL, Fuel, Root};
 use super::{Expression, Schema, cost, typed};
-use crate::identity::{Audience, Claims, Issuer, Name, PathParams, PeerFacts, Principal, Scope, SpiffeId, TokenFacts};
+use crate::identity::{
+    Audience, ClaimForm, Claims, Issuer, Name, PathParams, PeerFacts, Principal, Scope, SpiffeId, TokenFacts,
+};
 use crate::policy::rules::{Facts, RequestFacts};
 
 /// A request with everything that a request can have.
@@ -49,6 +51,7 @@ impl World {
             audiences: vec![Audience::new("payments-api")],
             scopes: vec![Scope::new("payments:read"), Scope::new("payments:write")],
             groups: vec![Arc::from("dev"), Arc::from("sre")],
+            groups_claim: ClaimForm::Stated,
             acr: None,
             amr: vec![Arc::from("hwk")],
             auth_time: Some(at("2026-03-14T08:00:00Z")),
@@ -71,6 +74,7 @@ impl World {
             not_before: at("2026-01-01T00:00:00Z"),
             not_after: at("2027-01-01T00:00:00Z"),
             fingerprint: [0xab; 32],
+            der: Arc::from([]),
         };
         Self {
             params,
@@ -173,6 +177,26 @@ fn what_holds() {
     let world = World::full();
     for source in TRUTHS {
         assert_eq!(world.ask(source), Ok(true), "{source}");
+    }
+}
+
+#[test]
+fn a_groups_claim_that_is_missing_or_of_another_form_is_no_empty_list() {
+    let mut world = World::full();
+    for (form, there, reason) in [
+        (ClaimForm::Absent, Ok(false), "it is absent"),
+        (
+            ClaimForm::Other,
+            Err("it is not in the form that the configuration states".to_owned()),
+            "it is not in the form that the configuration states",
+        ),
+    ] {
+        let token = world.token.as_mut().unwrap();
+        (token.groups, token.groups_claim) = (Vec::new(), form);
+        assert_eq!(world.ask("has(token.groups)"), there);
+        for source in ["!('frozen' in token.groups)", "token.groups.all(g, g != 'frozen')", "token.groups == []"] {
+            assert_eq!(world.ask(source), Err(reason.to_owned()), "{source}");
+        }
     }
 }
 
