@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::cache::{Entry, SourceId, TokenCache};
-use super::error::{AuthnError, DpopFault};
+use super::dpop::{ProofMemory, Wanted};
+use super::error::AuthnError;
 use super::introspection::IntrospectionServer;
 use super::issuer::IssuerVerifier;
 use super::jwt::Compact;
@@ -16,10 +17,10 @@ use super::revocations::{Revocations, sha256};
 use super::settings::TokenRules;
 use super::sources::TokenSources;
 use super::status::{SourceKind, SourceStatus};
-use super::{Identified, binding, facts};
+use super::{Identified, binding, dpop, facts};
 use crate::credential::{Credential, Presented};
 use crate::identity::{Name, PeerCertificate, TokenFacts};
-use crate::route::{Binding, Routed};
+use crate::route::Routed;
 use crate::telemetry::Clock;
 
 /// How long a verified token is remembered at the most, in seconds.
@@ -29,6 +30,7 @@ const MOST_MEMORY: i64 = 300;
 pub struct Authenticator {
     sources: Vec<Source>,
     revocations: Arc<Revocations>,
+    proofs: Arc<ProofMemory>,
     clock: Clock,
     most_bytes: usize,
 }
@@ -53,7 +55,8 @@ struct Vouched {
 }
 
 impl Authenticator {
-    /// Opens every source. Sources whose settings are those of `previous` go on as they are, with their keys and answers.
+    /// Opens every source. Sources whose settings are those of `previous` go on as they are, with their keys and answers;
+    /// so does the memory of DPoP proofs, without which a reload would make every one of them good again.
     ///
     /// Background work runs on `control`. Nothing waits for an identity provider.
     ///
@@ -103,7 +106,8 @@ impl Authenticator {
             return Err(faults);
         }
         let most_bytes = sources.iter().map(|source| source.rules().max_bytes).max().unwrap_or_default();
-        Ok(Self { sources, revocations, clock: clock.clone(), most_bytes })
+        let proofs = previous.map_or_else(Arc::default, |previous| previous.proofs.clone());
+        Ok(Self { sources, revocations, proofs, clock: clock.clone(), most_bytes })
     }
 
     /// Proves who makes a request, or refuses it. Nothing presented is anonymous; anything presented that fails, fails
@@ -123,7 +127,7 @@ impl Authenticator {
         }
         let Some(credential) = credential else { return Ok(Identified { routed, token: None }) };
         let facts = self.token(&routed, credential.token().expose(), tokens, now).await?;
-        self.check_binding(&routed, &credential, &facts)?;
+        self.check_binding(&routed, &credential, &facts, tokens, now)?;
         Ok(Identified { routed, token: Some(facts) })
     }
 
@@ -252,14 +256,38 @@ impl Authenticator {
         only(on_route().filter(|source| source.takes_any()))?.ok_or(AuthnError::Source)
     }
 
-    fn check_binding(&self, routed: &Routed, credential: &Credential, facts: &TokenFacts) -> Result<(), AuthnError> {
-        let source = self.sources.iter().find(|source| source.name == facts.source);
-        let rule = routed.route().binding.or_else(|| source.map(|source| source.rules().binding));
-        if matches!(credential, Credential::Dpop { .. }) {
-            return Err(AuthnError::Dpop(DpopFault::Malformed));
-        }
+    /// Runs on every request, however well the token is known: the same token on another connection is another question.
+    fn check_binding(
+        &self,
+        routed: &Routed,
+        credential: &Credential,
+        facts: &TokenFacts,
+        tokens: &TokenCache,
+        now: Timestamp,
+    ) -> Result<(), AuthnError> {
+        let source = self.sources.iter().find(|source| source.name == facts.source).ok_or(AuthnError::Source)?;
+        let rules = source.rules();
+        let rule = routed.route().binding.unwrap_or(rules.binding);
         let peer = &routed.request().connection().peer;
-        binding::check(facts.confirmation.as_ref(), rule.unwrap_or(Binding::Required), peer, None)
+        let under_dpop = matches!(credential, Credential::Dpop { .. });
+        let bound = binding::check(facts.confirmation.as_ref(), rule, peer, under_dpop).map_err(AuthnError::Binding)?;
+        let (Some(bound), Credential::Dpop { token, proof }) = (bound, credential) else { return Ok(()) };
+        let connection = routed.request().connection().id;
+        if !tokens.may_try(connection, now) {
+            return Err(AuthnError::Flood);
+        }
+        let wanted = Wanted {
+            key: bound,
+            token: token.expose(),
+            request: routed.request(),
+            clock_skew: rules.clock_skew,
+            nonce: rules.dpop_nonce,
+        };
+        let proved = dpop::verify(proof.expose(), &wanted, &self.proofs, now);
+        if matches!(proved, Err(AuthnError::Dpop(_))) {
+            tokens.failed(connection, now);
+        }
+        proved
     }
 }
 

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::error::{AuthnError, BindingFault, DpopFault};
+use super::error::BindingFault;
 use crate::identity::{Claims, Confirmation, PeerCertificate};
 use crate::route::Binding;
 
@@ -35,31 +35,29 @@ fn thumbprint(value: &Value) -> Result<[u8; 32], ()> {
     bytes.try_into().map_err(|_| ())
 }
 
-/// Holds a token's `cnf` against what the request shows. `proof` is the thumbprint of the key of a DPoP proof that was
-/// verified for this request, when the token came under the DPoP scheme.
-pub(super) fn check(
-    confirmation: Option<&Confirmation>,
+/// Holds a token's `cnf` against the connection and the scheme under which the token came. What it gives is the
+/// thumbprint of the DPoP key of which the caller must now see a proof.
+pub(super) fn check<'c>(
+    confirmation: Option<&'c Confirmation>,
     rule: Binding,
     peer: &PeerCertificate,
-    proof: Option<&[u8; 32]>,
-) -> Result<(), AuthnError> {
+    under_dpop: bool,
+) -> Result<Option<&'c [u8; 32]>, BindingFault> {
     let (certificate, jwk) = match confirmation {
-        _ if rule == Binding::Off => return Ok(()),
-        None if rule == Binding::Required => return Err(AuthnError::Binding(BindingFault::Unbound)),
+        _ if rule == Binding::Off => return Ok(None),
+        None if rule == Binding::Required => return Err(BindingFault::Unbound),
         None => (None, None),
         Some(Confirmation::Certificate(certificate)) => (Some(certificate), None),
         Some(Confirmation::Jwk(jwk)) => (None, Some(jwk)),
         Some(Confirmation::Both { certificate, jwk }) => (Some(certificate), Some(jwk)),
     };
     if let Some(bound) = certificate {
-        check_certificate(bound, peer).map_err(AuthnError::Binding)?;
+        check_certificate(bound, peer)?;
     }
-    match (jwk, proof) {
-        (None, None) => Ok(()),
-        (Some(bound), Some(key)) if bound == key => Ok(()),
-        (Some(_), Some(_)) => Err(AuthnError::Dpop(DpopFault::OtherKey)),
-        (Some(_), None) => Err(AuthnError::Binding(BindingFault::ProofMissing)),
-        (None, Some(_)) => Err(AuthnError::Binding(BindingFault::ProofUnexpected)),
+    match (jwk, under_dpop) {
+        (Some(_), false) => Err(BindingFault::ProofMissing),
+        (None, true) => Err(BindingFault::ProofUnexpected),
+        (jwk, _) => Ok(jwk),
     }
 }
 

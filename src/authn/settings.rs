@@ -41,6 +41,8 @@ pub struct TokenRules {
     pub groups: GroupsClaim,
     /// Whether tokens must be bound to a key of their sender, where the route does not say.
     pub binding: Binding,
+    /// Whether a DPoP proof must carry a nonce that this proxy gave out a short while ago (RFC 9449 section 9).
+    pub dpop_nonce: bool,
 }
 
 /// For whom a token must be issued.

@@ -21,7 +21,7 @@ pub(super) enum Unchecked {
     Refused,
 }
 
-/// Reads `clock_skew`, `max_bytes`, `groups_claim` and `binding`.
+/// Reads `clock_skew`, `max_bytes`, `groups_claim`, `binding` and `dpop_nonce`.
 pub(super) fn rules(table: &Table<'_>, audiences: Audiences) -> TokenRules {
     let skew = outbound::duration(table, "clock_skew", Duration::ZERO, MOST_CLOCK_SKEW);
     let max_bytes = table.get("max_bytes").and_then(|value| {
@@ -33,12 +33,14 @@ pub(super) fn rules(table: &Table<'_>, audiences: Audiences) -> TokenRules {
     });
     let groups = table.get("groups_claim").and_then(|value| read_groups(&value));
     let binding = table.get("binding").and_then(|value| value.choice(BINDINGS));
+    let dpop_nonce = table.get("dpop_nonce").and_then(|value| value.choice(&[("required", true), ("off", false)]));
     TokenRules {
         audiences,
         clock_skew: skew.unwrap_or(CLOCK_SKEW),
         max_bytes: usize::try_from(max_bytes.unwrap_or(MAX_BYTES)).unwrap_or(usize::MAX),
         groups: groups.unwrap_or_default(),
         binding: binding.unwrap_or(Binding::IfBound),
+        dpop_nonce: dpop_nonce.unwrap_or_default(),
     }
 }
 
