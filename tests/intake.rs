@@ -1,6 +1,6 @@
 //! The promise of intake: a request has one meaning or is refused, over HTTP/1.1 as raw bytes and over HTTP/2 as
 //! requests, and what is forwarded is what was decided on.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test: a broken assumption should stop it")]
+#![expect(clippy::unwrap_used, reason = "a test: a broken assumption should stop it")]
 
 #[path = "intake/advisories.rs"]
 mod advisories;

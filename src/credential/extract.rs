@@ -84,3 +84,6 @@ fn holds_token_in_query(request: &Received) -> bool {
         .query()
         .is_some_and(|query| parameter_names(query).any(|name| name.trim().eq_ignore_ascii_case("access_token")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ mod query;
 mod settings;
 mod source;
 mod target;
+#[cfg(test)]
+pub(crate) mod testing;
 mod trace;
 
 pub use arrival::{AnswerStyle, Arrival};

@@ -1,7 +1,7 @@
 //! The path of a request: passed on byte for byte, or refused (RFC 3986 sections 2.1, 3.3 and 6.2.2).
 //!
 //! Always refused, because servers disagree on what they mean: invalid percent-encoding, encoded controls, an encoded
-//! backslash, text that is not UTF-8 once decoded, `%25` before two hexadecimal digits (a second decoding would read
+//! backslash, text that is not UTF-8 once decoded, and text that decodes to another percent-encoding (a second decoding would read
 //! something else), dot segments in every spelling and with parameters, raw backslash, `#`, controls, non-ASCII, and
 //! characters that no URI has. An encoded slash, a semicolon and an empty segment are noted: a route may admit them by
 //! name.
@@ -67,7 +67,7 @@ pub enum PathError {
     /// `%00` to `%1F`, `%7F`.
     #[error("the path holds an encoded control character")]
     Control,
-    /// `%25` before two hexadecimal digits, themselves encoded or not.
+    /// Once decoded, it holds a percent-encoding: `%252e`, `%25%32%65`.
     #[error("the path is encoded twice")]
     DoubleEncoding,
     /// `%` without two hexadecimal digits.
@@ -202,3 +202,6 @@ pub(super) const fn hex_digit(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

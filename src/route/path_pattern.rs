@@ -150,3 +150,53 @@ fn parse_segment(text: &str, forms: &mut PathForms) -> Result<Segment, PatternEr
     *forms = forms.and(held);
     Ok(Segment::Literal(decode(text).into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PathPattern, PatternError};
+    use crate::request::{PathError, PathForms};
+
+    #[test]
+    fn a_pattern_that_could_be_read_in_two_ways_is_none() {
+        for (text, error) in [
+            ("", PatternError::Path(PathError::Relative)),
+            ("x", PatternError::Path(PathError::Relative)),
+            ("/a?b", PatternError::Query),
+            ("/a/../b", PatternError::Path(PathError::DotSegment)),
+            ("/%2e%2e", PatternError::Path(PathError::DotSegment)),
+            ("/a b", PatternError::Path(PathError::Character)),
+            ("/a#b", PatternError::Path(PathError::Character)),
+            ("/a%2", PatternError::Path(PathError::PercentEncoding)),
+            ("/%2541", PatternError::Path(PathError::DoubleEncoding)),
+            ("/a*", PatternError::Star),
+            ("/***", PatternError::Star),
+            ("/{}", PatternError::Braces),
+            ("/{...}", PatternError::Braces),
+            ("/{1}", PatternError::Braces),
+            ("/{a b}", PatternError::Braces),
+            ("/{a}.png", PatternError::Braces),
+            ("/x{a}", PatternError::Braces),
+            ("/{a", PatternError::Braces),
+            ("/a}", PatternError::Braces),
+            ("/{{a}}", PatternError::Braces),
+            ("/{a}/{a}", PatternError::Repeated),
+            ("/{a}/{a...}", PatternError::Repeated),
+            ("/{a...}/b", PatternError::TailInside),
+            ("/**/", PatternError::TailInside),
+            ("/.well-known/oauth-protected-resource", PatternError::Reserved),
+            ("/.well-known/%6fauth-protected-resource/v1", PatternError::Reserved),
+        ] {
+            assert_eq!(PathPattern::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_knows_its_names_and_the_forms_that_it_asks_for() {
+        let pattern = PathPattern::parse("/a/{id}/*/{rest...}").unwrap();
+        assert_eq!(pattern.names().collect::<Vec<_>>(), ["id", "rest"]);
+        assert_eq!(pattern.forms(), PathForms::NONE);
+        let forms = |text| PathPattern::parse(text).unwrap().forms();
+        assert!(forms("/a//b").empty_segments && forms("//a").empty_segments && !forms("/a/").empty_segments);
+        assert!(forms("/a;b").semicolon && forms("/a%2Fb").encoded_slash);
+    }
+}

@@ -177,3 +177,6 @@ fn name_values(route: &Route, values: Vec<Cow<'_, str>>) -> PathParams {
     }
     params
 }
+
+#[cfg(test)]
+mod tests;
