@@ -6,12 +6,14 @@
 mod authority;
 mod caller;
 mod certificates;
+mod echo;
 mod identity_provider;
 mod loopback;
 
 pub use authority::{Authority, AuthorityError, Issued, Leaf, Purpose, Validity};
 pub use caller::{CallError, Caller};
 pub use certificates::{Certificates, Names, WriteError};
+pub use echo::Echo;
 pub use identity_provider::{
     Endpoint, FormerKeys, IdentityProvider, Mood, OPAQUE_PREFIX, Order, PERSON_GRANT, Signing,
 };
