@@ -1,1 +1,103 @@
 //! The policy enforcement point: the whole journey on one screen.
+//!
+//! In comes a request as the HTTP layer parsed it, out goes an answer, whatever happens: a refusal, a panic, an
+//! upstream that fails. Nothing else knows the order of the rooms.
+
+mod answer;
+mod own;
+mod snapshot;
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+
+pub use answer::AnswerBody;
+pub use snapshot::Snapshot;
+
+use crate::audit::{Recorder, Trail};
+use crate::authn::TokenCache;
+use crate::credential;
+use crate::rejection::{Rejection, render};
+use crate::request::{Arrival, Body, Connection, Received};
+use crate::route::Resolved;
+use crate::telemetry::Clock;
+use crate::upstream::{Forwarded, Pools};
+
+/// One worker's gate. `!Send`: its caches and pools are the worker's own.
+pub struct Gateway {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    tokens: TokenCache,
+    pools: Pools,
+    recorder: Rc<Recorder>,
+    clock: Clock,
+}
+
+/// What an admitted request is answered with.
+#[expect(clippy::large_enum_variant, reason = "nearly every request is forwarded, and a box for each would cost more")]
+enum Answer {
+    Forwarded(Forwarded),
+    Own(Response<Bytes>),
+}
+
+impl Gateway {
+    /// A gate over the configuration in force, which a reload swaps underneath it.
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, recorder: Rc<Recorder>, clock: Clock) -> Self {
+        Self { snapshot, tokens: TokenCache::default(), pools: Pools::new(), recorder, clock }
+    }
+
+    /// Answers one request. Never fails: what goes wrong inside is a refusal.
+    pub async fn serve(&self, request: Request<Incoming>, connection: Arc<Connection>) -> Response<AnswerBody> {
+        let arrival = Arrival::of(&request, self.clock.now());
+        let (style, id) = (arrival.style, arrival.id);
+        let mut trail = Trail::begin(&self.recorder, arrival, connection.clone());
+        let request = request.map(|body| Body::counted(body, trail.bytes_in()));
+        let walk = AssertUnwindSafe(self.admit(request, connection, &mut trail)).catch_unwind().await;
+        let mut response = match walk.unwrap_or(Err(Rejection::Internal)) {
+            Ok(Answer::Forwarded(forwarded)) => AnswerBody::forwarded(forwarded, trail),
+            Ok(Answer::Own(response)) => AnswerBody::own(response, trail),
+            Err(rejection) => {
+                let verdict = rejection.verdict(trail.conceals(), trail.authority());
+                trail.ended(verdict.recorded, rejection.detail());
+                AnswerBody::own(render(&verdict, style, &id), trail)
+            }
+        };
+        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+            response.headers_mut().insert("x-request-id", id);
+        }
+        response
+    }
+
+    async fn admit(
+        &self,
+        request: Request<Body>,
+        connection: Arc<Connection>,
+        trail: &mut Trail,
+    ) -> Result<Answer, Rejection> {
+        let snapshot = self.snapshot.load_full();
+        let now = trail.arrival().at;
+        let intake = snapshot.intake.get(&connection.listener).ok_or(Rejection::Internal)?;
+        let received = Received::intake(request, connection, trail.arrival(), intake)?;
+        trail.received(&received);
+        let routed = match snapshot.routes.resolve(received)? {
+            Resolved::Route(routed) => routed,
+            Resolved::Own(endpoint) => return Ok(Answer::Own(own::answer(endpoint, &snapshot))),
+        };
+        trail.route(routed.route());
+        let presented = credential::extract(routed)?;
+        let identified = snapshot.authenticator.identify(presented, &self.tokens, now).await?;
+        trail.subject(&identified);
+        let decision = snapshot.policy.decide(identified, now);
+        trail.decision(&decision, snapshot.policy.version());
+        let allowed = decision?;
+        if !trail.reserve() {
+            return Err(Rejection::AuditUnavailable);
+        }
+        Ok(Answer::Forwarded(self.pools.forward(allowed, &snapshot.upstreams).await?))
+    }
+}

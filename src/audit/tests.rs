@@ -46,7 +46,6 @@ fn every_way_to_end_leaves_exactly_one_record_with_its_reason() {
     let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
 
     let mut allowed = trail(&recorder, "/allowed?access_token=canary");
-    allowed.decision(true, Some(&Name::new("staff")), &"v1".into());
     assert!(allowed.reserve());
     allowed.status(StatusCode::OK);
     allowed.complete();

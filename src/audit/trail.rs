@@ -12,8 +12,12 @@ use http::StatusCode;
 use super::record::micros;
 use super::recorder::render;
 use super::{Durations, PeerRecord, Record, Recorder, Slot, SubjectRecord};
+use crate::authn::Identified;
 use crate::identity::{Name, Reason, TokenFacts};
-use crate::request::{Arrival, Connection};
+use crate::lease::Ended;
+use crate::policy::{Allowed, Denied, PolicyVersion};
+use crate::request::{Arrival, Connection, Received};
+use crate::route::Route;
 
 /// An exchange open for longer than this leaves an `opened` notice besides its final record.
 const LONG: Duration = Duration::from_secs(10);
@@ -55,11 +59,12 @@ pub(super) struct Exchange {
 #[derive(Debug, Default)]
 struct Facts {
     source: Option<IpAddr>,
+    authority: bool,
     route: Option<Name>,
     conceal: bool,
     token: Option<Arc<TokenFacts>>,
     rule: Option<Name>,
-    policy: Option<Arc<str>>,
+    policy: Option<PolicyVersion>,
     allowed: bool,
     upstream: Option<Name>,
     endpoint: Option<Arc<str>>,
@@ -104,16 +109,24 @@ impl Trail {
         self.exchange.bytes_out.set(self.exchange.bytes_out.get() + bytes as u64);
     }
 
-    /// The request has one meaning, and comes from `source`.
-    pub fn received(&mut self, source: IpAddr) {
-        self.exchange.facts.borrow_mut().source = Some(source);
+    /// The request has one meaning.
+    pub fn received(&mut self, received: &Received) {
+        let mut facts = self.exchange.facts.borrow_mut();
+        facts.source = Some(received.source());
+        facts.authority = true;
     }
 
-    /// The route is known. `conceal` makes a refusal look like an unknown address.
-    pub fn route(&mut self, name: &Name, conceal: bool) {
+    /// The host that the client named, once it is known to be well-formed.
+    pub fn authority(&self) -> Option<&str> {
+        let known = self.exchange.facts.borrow().authority;
+        self.arrival().stated_host().filter(|_| known)
+    }
+
+    /// The route is known.
+    pub fn route(&mut self, route: &Route) {
         let mut facts = self.exchange.facts.borrow_mut();
-        facts.route = Some(name.clone());
-        facts.conceal = conceal;
+        facts.route = Some(route.name.clone());
+        facts.conceal = route.conceal;
     }
 
     /// Whether refusals on the route look like an unknown address.
@@ -122,18 +135,21 @@ impl Trail {
     }
 
     /// Who asks is known.
-    pub fn subject(&mut self, token: Option<&Arc<TokenFacts>>) {
-        self.exchange.facts.borrow_mut().token = token.cloned();
+    pub fn subject(&mut self, identified: &Identified) {
+        self.exchange.facts.borrow_mut().token = identified.token().cloned();
         self.passed(Stage::Identified);
     }
 
     /// The decision, and the rule and version behind it.
-    pub fn decision(&mut self, allowed: bool, rule: Option<&Name>, policy: &Arc<str>) {
+    pub fn decision(&mut self, decision: &Result<Allowed, Box<Denied>>, version: &PolicyVersion) {
         {
             let mut facts = self.exchange.facts.borrow_mut();
-            facts.allowed = allowed;
-            facts.rule = rule.cloned();
-            facts.policy = Some(policy.clone());
+            facts.allowed = decision.is_ok();
+            facts.rule = match decision {
+                Ok(allowed) => Some(allowed.grant().rule().clone()),
+                Err(denied) => denied.rule.clone(),
+            };
+            facts.policy = Some(version.clone());
         }
         self.passed(Stage::Decided);
         self.recorder.meters().decisions.observe(self.exchange.started.elapsed());
@@ -166,6 +182,15 @@ impl Trail {
         if facts.reason.is_none() {
             facts.reason = Some(reason);
             facts.detail = detail;
+        }
+    }
+
+    /// The end of an upgraded connection.
+    pub fn tunnelled(&mut self, ended: &Ended) {
+        self.exchange.bytes_in.store(ended.to_upstream, Ordering::Relaxed);
+        self.exchange.bytes_out.set(ended.to_client);
+        if let Some(reason) = ended.reason {
+            self.ended(reason, None);
         }
     }
 
@@ -256,7 +281,7 @@ impl Exchange {
             decision: if facts.allowed { "allow" } else { "deny" },
             reason: facts.reason,
             rule: facts.rule.as_ref(),
-            policy: facts.policy.as_deref(),
+            policy: facts.policy.as_ref().map(|version| &**version.as_arc()),
             upstream: facts.upstream.as_ref(),
             endpoint: facts.endpoint.as_deref(),
             status: facts.status.map(|status| status.as_u16()),

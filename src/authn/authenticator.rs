@@ -131,6 +131,17 @@ impl Authenticator {
         Ok(Identified { routed, token: Some(facts) })
     }
 
+    /// The `iss` of those of `names` that are issuers: where a client can get a token (RFC 9728 `authorization_servers`).
+    pub fn issuer_urls(&self, names: &[Name]) -> Vec<String> {
+        let named = self.sources.iter().filter(|source| names.contains(&source.name));
+        named
+            .filter_map(|source| match &source.kind {
+                Kind::Issuer(issuer) => Some(issuer.settings().issuer.to_string()),
+                Kind::Server(_) => None,
+            })
+            .collect()
+    }
+
     /// How every source stands.
     pub fn source_status(&self) -> Vec<SourceStatus> {
         self.sources.iter().map(Source::status).collect()

@@ -7,11 +7,14 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod check;
 mod completions;
+mod control;
 #[cfg(feature = "demo")]
 mod dev_certs;
 mod man;
 pub mod output;
+mod run;
 
 use output::{Color, Format, Terminal};
 
@@ -64,6 +67,14 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    /// Have a running Portcullis read its configuration again
+    ///
+    /// A configuration with faults leaves everything as it is, and the faults are shown here.
+    Reload(control::Args),
+    /// Show the state of a running Portcullis
+    Status(control::Args),
     #[cfg(feature = "demo")]
     DevCerts(dev_certs::Args),
     Completions(completions::Args),
@@ -73,6 +84,10 @@ enum Command {
 impl Command {
     fn run(&self, terminal: &Terminal) -> ExitCode {
         match self {
+            Self::Run(args) => run::run(args, terminal),
+            Self::Check(args) => check::run(args, terminal),
+            Self::Reload(args) => control::reload(args, terminal),
+            Self::Status(args) => control::status(args, terminal),
             #[cfg(feature = "demo")]
             Self::DevCerts(args) => dev_certs::run(args, terminal),
             Self::Completions(args) => completions::run(args, terminal),

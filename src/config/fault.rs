@@ -100,9 +100,13 @@ impl Fault {
     }
 }
 
-/// Collects faults while a configuration is read, so that all are reported at once.
+/// Collects faults while a configuration is read, so that all are reported at once; and the files that it names, so
+/// that a change of one of them is noticed.
 #[derive(Debug, Default)]
-pub struct Faults(RefCell<Vec<Fault>>);
+pub struct Faults {
+    list: RefCell<Vec<Fault>>,
+    files: RefCell<Vec<PathBuf>>,
+}
 
 impl Faults {
     /// Records an error at a place.
@@ -123,17 +127,30 @@ impl Faults {
 
     /// Records a fault.
     pub fn push(&self, fault: Fault) {
-        self.0.borrow_mut().push(fault);
+        self.list.borrow_mut().push(fault);
+    }
+
+    /// Remembers a file or directory that the configuration is read from.
+    pub fn names_file(&self, path: &Path) {
+        self.files.borrow_mut().push(path.to_path_buf());
+    }
+
+    /// Every file and directory that the configuration is read from, each once.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.files.borrow().clone();
+        files.sort();
+        files.dedup();
+        files
     }
 
     /// How many errors there are so far, warnings not counted.
     pub fn errors(&self) -> usize {
-        self.0.borrow().iter().filter(|fault| !fault.warning).count()
+        self.list.borrow().iter().filter(|fault| !fault.warning).count()
     }
 
     /// All faults, in the order of files and lines.
     pub fn into_sorted(self) -> Vec<Fault> {
-        let mut faults = self.0.into_inner();
+        let mut faults = self.list.into_inner();
         faults.sort_by_key(|fault| fault.at.as_ref().map(|at| (at.source.path.clone(), at.span.start)));
         faults
     }

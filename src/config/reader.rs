@@ -275,8 +275,15 @@ impl<'a> Value<'a> {
         parsed
     }
 
-    /// A path; a relative one counts from the configuration's directory `base`.
+    /// The path of a file that the configuration is read from; a relative one counts from the directory `base`.
     pub fn path(&self, base: &std::path::Path) -> Option<PathBuf> {
+        let path = self.output_path(base)?;
+        self.faults().names_file(&path);
+        Some(path)
+    }
+
+    /// The path of a file that is written; a relative one counts from the directory `base`.
+    pub fn output_path(&self, base: &std::path::Path) -> Option<PathBuf> {
         Some(base.join(self.string()?))
     }
 

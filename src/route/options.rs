@@ -45,6 +45,18 @@ pub enum Methods {
     These(Vec<Method>),
 }
 
+impl std::fmt::Display for Methods {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Any => f.write_str("any method"),
+            Self::These(methods) => {
+                let words: Vec<_> = methods.iter().map(Method::as_str).collect();
+                f.write_str(&words.join(", "))
+            }
+        }
+    }
+}
+
 impl Methods {
     /// Whether `method` is among them.
     pub fn contains(&self, method: &Method) -> bool {

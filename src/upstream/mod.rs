@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{HeaderValue, Response};
 use tokio::sync::oneshot;
 
 pub use self::body::Body;
@@ -36,6 +36,7 @@ pub use self::tls::{Tls, TlsError, TlsParts};
 pub use self::upstreams::{EndpointStatus, Upstreams};
 use crate::identity::Name;
 use crate::lease::Ended;
+use crate::policy::Allowed;
 
 /// One worker's connections to every endpoint. They outlive a reload that does not concern them.
 #[derive(Default)]
@@ -71,6 +72,34 @@ impl Pools {
     /// No connections yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Forwards an admitted request.
+    ///
+    /// # Errors
+    /// [`ForwardError`].
+    pub async fn forward(&self, allowed: Allowed, upstreams: &Upstreams) -> Result<Forwarded, ForwardError> {
+        let (identified, grant) = allowed.into_parts();
+        let subject = identified.subject();
+        let (routed, token) = identified.into_parts();
+        let (received, route, _) = routed.into_parts();
+        let source = received.source();
+        let request_id = HeaderValue::try_from(received.id().to_string()).map_err(|_| ForwardError::BodyTimeout)?;
+        let (parts, body, connection) = received.into_parts();
+        let lease = Rc::new(crate::lease::Lease::until(grant.expires_at(), jiff::Timestamp::now()));
+        let exchange = forward::Exchange {
+            parts,
+            body,
+            connection,
+            source,
+            request_id,
+            upstream: route.upstream.clone(),
+            pass_authorization: route.authorization == crate::route::Authorization::Pass,
+            subject,
+            token,
+            lease,
+        };
+        exchange.run(self, upstreams).await
     }
 
     /// The pool of an endpoint. A new endpoint means that the configuration has changed: what it no longer names goes.

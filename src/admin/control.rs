@@ -1,0 +1,122 @@
+//! The control socket: orders from whoever may open it, which is the user that Portcullis runs as.
+//!
+//! HTTP/1.1 over a Unix socket of mode 0600: `POST /reload`, `GET /status`. A request with an `Origin` comes from a
+//! browser and is refused.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::ORIGIN;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Overview;
+use super::serve::{Answer, json, serve_connection};
+
+/// The largest answer that `portcullis status` reads, in bytes.
+const MAX_REPLY: usize = 4 * 1024 * 1024;
+
+/// An order that only the server itself can carry out.
+#[derive(Debug)]
+pub enum Order {
+    /// Read the configuration again.
+    Reload(oneshot::Sender<Reply>),
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// Whether it was carried out.
+    pub done: bool,
+    /// What happened, for a person to read; several lines when a configuration has faults.
+    pub message: String,
+}
+
+/// Binds the control socket with mode 0600. A socket that a dead process left behind is replaced.
+///
+/// # Errors
+/// When another process serves the socket, or the path cannot be bound.
+pub fn bind_control(path: &Path) -> io::Result<UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves it"));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    // Between bind and listen nobody can connect, so the mode is never wider than 0600 while it matters.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(16)?;
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(std::os::unix::net::UnixListener::from(std::os::fd::OwnedFd::from(socket)))
+}
+
+/// Serves the control socket until the task is dropped.
+pub async fn serve_control(listener: UnixListener, overview: Arc<Overview>, orders: mpsc::Sender<Order>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (overview, orders) = (overview.clone(), orders.clone());
+                tokio::spawn(serve_connection(stream, move |request| {
+                    let (overview, orders) = (overview.clone(), orders.clone());
+                    async move { obey(&request, &overview, &orders).await }
+                }));
+            }
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn obey(request: &Request<Incoming>, overview: &Overview, orders: &mpsc::Sender<Order>) -> Answer {
+    let refused = |message: &str| Reply { done: false, message: message.into() };
+    if request.headers().contains_key(ORIGIN) {
+        return json(StatusCode::FORBIDDEN, &refused("the control socket does not serve browsers"));
+    }
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/status") => json(StatusCode::OK, &overview.status()),
+        (&Method::POST, "/reload") => {
+            let (reply, outcome) = oneshot::channel();
+            if orders.send(Order::Reload(reply)).await.is_err() {
+                return json(StatusCode::SERVICE_UNAVAILABLE, &refused("the server is stopping"));
+            }
+            match outcome.await {
+                Ok(reply) if reply.done => json(StatusCode::OK, &reply),
+                Ok(reply) => json(StatusCode::UNPROCESSABLE_ENTITY, &reply),
+                Err(_) => json(StatusCode::SERVICE_UNAVAILABLE, &refused("the server is stopping")),
+            }
+        }
+        _ => json(StatusCode::NOT_FOUND, &refused("here are GET /status and POST /reload")),
+    }
+}
+
+/// Sends one order to a running Portcullis and gives the status and the body of its answer.
+///
+/// # Errors
+/// When nothing serves the socket, or the answer is not HTTP.
+pub async fn call(socket: &Path, method: Method, path: &str, body: Bytes) -> io::Result<(StatusCode, Bytes)> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(http::header::HOST, "localhost")
+        .body(Full::new(body))
+        .map_err(io::Error::other)?;
+    let response = sender.send_request(request).await.map_err(io::Error::other)?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_REPLY).collect().await.map_err(io::Error::other)?;
+    Ok((status, body.to_bytes()))
+}

@@ -1,0 +1,86 @@
+//! `/metrics`: the workers' counters, summed, in the Prometheus text format. `docs/metrics.md` lists every family.
+
+use super::Overview;
+use crate::authn::{SourceKind, SourceState};
+use crate::identity::Reason;
+use crate::telemetry::{Exposition, Kind, Meters, total};
+
+/// The text of one scrape.
+pub(super) fn expose(overview: &Overview) -> String {
+    let mut text = Exposition::default();
+    let workers: Vec<&Meters> = overview.meters.iter().map(|meters| &**meters).collect();
+    requests(&mut text, &workers);
+    connections(&mut text, &workers);
+    sources(&mut text, overview);
+    audit(&mut text, overview);
+    let ready = u8::from(overview.not_ready().is_empty());
+    text.single("portcullis_ready", Kind::Gauge, "Whether the gateway is ready: 1 or 0.", ready);
+    let uptime = overview.uptime();
+    text.single("portcullis_uptime_seconds", Kind::Gauge, "Seconds since the start.", uptime);
+    text.finish()
+}
+
+fn requests(text: &mut Exposition, workers: &[&Meters]) {
+    let sum = |count: &dyn Fn(&Meters) -> u64| total(workers.iter().copied(), count);
+    let name = "portcullis_requests_total";
+    text.family(name, Kind::Counter, "Requests by how they ended; `reason` is empty for those that ended well.");
+    text.sample(name, &[("reason", "")], sum(&|meters| meters.allowed.value()));
+    for reason in Reason::ALL {
+        text.sample(name, &[("reason", reason.code())], sum(&|meters| meters.refused(*reason).value()));
+    }
+    let in_flight: i64 = workers.iter().map(|meters| meters.in_flight.value()).sum();
+    text.single("portcullis_requests_in_flight", Kind::Gauge, "Requests being answered.", in_flight);
+    let help = "From the head of a request to the end of its answer.";
+    text.histogram("portcullis_request_duration_seconds", help, workers.iter().map(|meters| &meters.durations));
+    let help = "From the head of a request to the decision.";
+    text.histogram("portcullis_decision_duration_seconds", help, workers.iter().map(|meters| &meters.decisions));
+    let name = "portcullis_body_bytes_total";
+    text.family(name, Kind::Counter, "Bytes of bodies.");
+    text.sample(name, &[("direction", "in")], sum(&|meters| meters.bytes_in.value()));
+    text.sample(name, &[("direction", "out")], sum(&|meters| meters.bytes_out.value()));
+    let name = "portcullis_tokens_total";
+    text.family(name, Kind::Counter, "Tokens presented, by whether a worker's cache knew them.");
+    text.sample(name, &[("cache", "hit")], sum(&|meters| meters.tokens_cached.value()));
+    text.sample(name, &[("cache", "miss")], sum(&|meters| meters.tokens_verified.value()));
+}
+
+fn connections(text: &mut Exposition, workers: &[&Meters]) {
+    let sum = |count: &dyn Fn(&Meters) -> u64| total(workers.iter().copied(), count);
+    let accepted = sum(&|meters| meters.connections.accepted.value());
+    text.single("portcullis_connections_accepted_total", Kind::Counter, "Connections accepted.", accepted);
+    let open: i64 = workers.iter().map(|meters| meters.connections.open.value()).sum();
+    text.single("portcullis_connections_open", Kind::Gauge, "Connections open.", open);
+    let name = "portcullis_handshakes_total";
+    text.family(name, Kind::Counter, "TLS handshakes finished.");
+    let (all, resumed) =
+        (sum(&|meters| meters.connections.handshakes.value()), sum(&|meters| meters.connections.resumed.value()));
+    text.sample(name, &[("kind", "full")], all.saturating_sub(resumed));
+    text.sample(name, &[("kind", "resumed")], resumed);
+    let failed = sum(&|meters| meters.connections.failed.value());
+    let help = "Connections that ended before their first request.";
+    text.single("portcullis_connections_failed_total", Kind::Counter, help, failed);
+}
+
+fn sources(text: &mut Exposition, overview: &Overview) {
+    let sources = overview.sources();
+    let name = "portcullis_token_source_up";
+    text.family(name, Kind::Gauge, "Whether a token source can be relied on: 1 or 0.");
+    for source in &sources {
+        let up = u8::from(matches!(source.state, SourceState::Fresh | SourceState::Stale));
+        text.sample(name, &[("kind", source.kind.as_str()), ("name", source.name.as_str())], up);
+    }
+    let name = "portcullis_issuer_keys";
+    text.family(name, Kind::Gauge, "Keys that are known of an issuer.");
+    for source in sources.iter().filter(|source| source.kind == SourceKind::Issuer) {
+        text.sample(name, &[("name", source.name.as_str())], source.keys);
+    }
+}
+
+fn audit(text: &mut Exposition, overview: &Overview) {
+    let health = overview.audit.health();
+    let writable = u8::from(health.failure.is_none());
+    text.single("portcullis_audit_writable", Kind::Gauge, "Whether records can be written: 1 or 0.", writable);
+    text.single("portcullis_audit_bytes_total", Kind::Counter, "Bytes of records written.", health.written);
+    let help = "Records that were only counted.";
+    text.single("portcullis_audit_records_lost_total", Kind::Counter, help, health.lost);
+}

@@ -1,0 +1,230 @@
+//! What an operator can see: gathered on demand from the parts that know.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Reply;
+use crate::audit::AuditHandle;
+use crate::authn::{SourceKind, SourceState, SourceStatus};
+use crate::gateway::Snapshot;
+use crate::identity::Name;
+use crate::telemetry::Meters;
+
+/// How long the token sources have for their first keys before the gateway is ready without them.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// The parts that know.
+pub struct Overview {
+    /// The configuration in force.
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Each worker's counters.
+    pub meters: Vec<Arc<Meters>>,
+    /// The audit log.
+    pub audit: AuditHandle,
+    /// Whether the server serves.
+    pub readiness: Readiness,
+    /// The bound listeners, by name.
+    pub listeners: Vec<(Name, SocketAddr)>,
+    last_reload: ArcSwapOption<ReloadNote>,
+    started: Instant,
+}
+
+/// How the last reload went.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReloadNote {
+    /// When.
+    pub at: Timestamp,
+    /// Whether the new configuration is in force.
+    pub applied: bool,
+    /// What happened.
+    pub message: String,
+}
+
+/// Whether the listeners are bound and the server is not on its way out.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    bound: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl Readiness {
+    /// The listeners are bound and the workers run.
+    pub fn bound(&self) {
+        self.bound.store(true, Ordering::Release);
+    }
+
+    /// The server stops.
+    pub fn draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}
+
+/// `/status`: the whole state without a single identity.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The version of the program.
+    pub version: &'static str,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Whether `/readyz` says yes.
+    pub ready: bool,
+    /// Why it says no.
+    pub not_ready: Vec<String>,
+    /// Whether everything that the configuration names is well. A gateway that is ready can be degraded.
+    pub degraded: bool,
+    /// The content hash of the policy in force.
+    pub policy: String,
+    /// The last reload, when there was one.
+    pub last_reload: Option<ReloadNote>,
+    /// The listeners and their addresses.
+    pub listeners: Vec<ListenerState>,
+    /// The token sources.
+    pub token_sources: Vec<SourceNote>,
+    /// The audit log.
+    pub audit: AuditState,
+    /// How many workers serve.
+    pub workers: usize,
+}
+
+/// A bound listener.
+#[derive(Debug, Serialize)]
+pub struct ListenerState {
+    /// Its name.
+    pub name: Name,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+/// A token source.
+#[derive(Debug, Serialize)]
+pub struct SourceNote {
+    /// Its name in the configuration.
+    pub name: Name,
+    /// `issuer` or `introspection`.
+    pub kind: &'static str,
+    /// `never`, `fresh`, `stale` or `down`.
+    pub state: &'static str,
+    /// How many keys of an issuer are known.
+    pub keys: usize,
+    /// When it last answered well.
+    pub last_success: Option<Timestamp>,
+    /// What went wrong since, as a word.
+    pub last_error: Option<&'static str>,
+}
+
+impl From<SourceStatus> for SourceNote {
+    fn from(status: SourceStatus) -> Self {
+        let SourceStatus { name, kind, state, keys, last_success, last_error, .. } = status;
+        Self { name, kind: kind.as_str(), state: state.as_str(), keys, last_success, last_error }
+    }
+}
+
+/// The audit log.
+#[derive(Debug, Serialize)]
+pub struct AuditState {
+    /// Whether records can be written.
+    pub writable: bool,
+    /// Why not.
+    pub failure: Option<String>,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Records that were only counted.
+    pub records_lost: u64,
+}
+
+impl Overview {
+    /// An overview of a server that begins now.
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        meters: Vec<Arc<Meters>>,
+        audit: AuditHandle,
+        listeners: Vec<(Name, SocketAddr)>,
+    ) -> Self {
+        let (readiness, last_reload) = (Readiness::default(), ArcSwapOption::empty());
+        Self { snapshot, meters, audit, readiness, listeners, last_reload, started: Instant::now() }
+    }
+
+    /// Notes how a reload went.
+    pub fn note_reload(&self, at: Timestamp, reply: &Reply) {
+        let note = ReloadNote { at, applied: reply.done, message: reply.message.clone() };
+        self.last_reload.store(Some(Arc::new(note)));
+    }
+
+    /// Seconds since the start.
+    pub fn uptime(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    /// Why the gateway is not ready; empty when it is.
+    pub fn not_ready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if !self.readiness.bound.load(Ordering::Acquire) {
+            reasons.push("listeners are not bound yet".to_owned());
+        }
+        if self.readiness.draining.load(Ordering::Acquire) {
+            reasons.push("the server is stopping".to_owned());
+        }
+        if self.audit.failed() {
+            reasons.push("the audit log cannot be written".to_owned());
+        }
+        if self.started.elapsed() < GRACE {
+            let waiting = self.sources().into_iter().filter(awaits_keys);
+            reasons.extend(waiting.map(|source| format!("issuer `{}` has had no keys yet", source.name)));
+        }
+        reasons
+    }
+
+    /// The state of every token source.
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        self.snapshot.load().authenticator.source_status()
+    }
+
+    /// The whole state.
+    pub fn status(&self) -> Status {
+        let not_ready = self.not_ready();
+        let health = self.audit.health();
+        let sources = self.sources();
+        let audit = AuditState {
+            writable: health.failure.is_none(),
+            failure: health.failure,
+            bytes_written: health.written,
+            records_lost: health.lost,
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: self.uptime(),
+            ready: not_ready.is_empty(),
+            degraded: !audit.writable || sources.iter().any(is_degraded),
+            not_ready,
+            policy: self.snapshot.load().policy.version().to_string(),
+            last_reload: self.last_reload.load_full().as_deref().cloned(),
+            listeners: self
+                .listeners
+                .iter()
+                .map(|(name, address)| ListenerState { name: name.clone(), address: *address })
+                .collect(),
+            token_sources: sources.into_iter().map(SourceNote::from).collect(),
+            audit,
+            workers: self.meters.len(),
+        }
+    }
+}
+
+/// An introspection server that nobody asked yet is as well as one can know.
+fn is_degraded(source: &SourceStatus) -> bool {
+    match source.state {
+        SourceState::Fresh => false,
+        SourceState::Never => source.kind == SourceKind::Issuer,
+        SourceState::Stale | SourceState::Down => true,
+    }
+}
+
+fn awaits_keys(source: &SourceStatus) -> bool {
+    source.kind == SourceKind::Issuer && source.state == SourceState::Never
+}

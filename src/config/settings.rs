@@ -1,0 +1,45 @@
+//! Everything that a configuration says, checked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::admin::AdminSettings;
+use crate::audit::AuditSettings;
+use crate::authn::TokenSources;
+use crate::identity::Name;
+use crate::listener;
+use crate::policy::Policy;
+use crate::request::IntakeSettings;
+use crate::route::Routes;
+use crate::telemetry::LogSettings;
+use crate::upstream;
+
+/// A whole configuration in which every name is resolved and every file was read.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where connections come in; at least one.
+    pub listeners: Vec<listener::Settings>,
+    /// What connections may cost.
+    pub limits: listener::Limits,
+    /// How each listener's requests are taken in.
+    pub intake: HashMap<Name, IntakeSettings>,
+    /// Where they lead.
+    pub routes: Arc<Routes>,
+    /// Who vouches for tokens.
+    pub sources: TokenSources,
+    /// What is allowed.
+    pub policy: Arc<Policy>,
+    /// Who answers.
+    pub upstreams: Vec<upstream::settings::Settings>,
+    /// Where decisions are recorded.
+    pub audit: AuditSettings,
+    /// What operators can reach.
+    pub admin: AdminSettings,
+    /// How the operational log is written.
+    pub log: LogSettings,
+    /// How many worker threads serve.
+    pub workers: usize,
+    /// How long a drain may take before what is open is cut.
+    pub drain: Duration,
+}

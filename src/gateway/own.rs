@@ -1,0 +1,46 @@
+//! The gateway's own endpoints. They branch off at `route` and hold no request, so they cannot reach an upstream.
+
+use bytes::Bytes;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use super::Snapshot;
+use crate::route::{OwnEndpoint, ProtectedResource};
+
+/// Answers an endpoint of our own.
+pub(super) fn answer(endpoint: OwnEndpoint, snapshot: &Snapshot) -> Response<Bytes> {
+    match endpoint {
+        OwnEndpoint::Preflight { headers, .. } => {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            *response.headers_mut() = headers;
+            response
+        }
+        OwnEndpoint::ProtectedResource(resource) => metadata(&resource, snapshot),
+    }
+}
+
+/// RFC 9728 section 2.
+#[derive(Serialize)]
+struct Metadata {
+    resource: String,
+    authorization_servers: Vec<String>,
+    bearer_methods_supported: [&'static str; 1],
+}
+
+fn metadata(resource: &ProtectedResource, snapshot: &Snapshot) -> Response<Bytes> {
+    let port = resource.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let metadata = Metadata {
+        resource: format!("https://{}{port}{}", resource.host.as_str(), resource.path),
+        authorization_servers: snapshot.authenticator.issuer_urls(&resource.tokens),
+        bearer_methods_supported: ["header"],
+    };
+    let mut response = Response::new(serde_json::to_vec(&metadata).unwrap_or_default().into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    // Clients that run in a browser read it too; it tells nothing that a challenge does not.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}

@@ -1,1 +1,0 @@
-//! Every refusal becomes one answer here: status, header fields, reason code, body.

@@ -1,0 +1,252 @@
+//! From a refusal to what is answered: the exhaustive matches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::Rejection;
+use super::challenge::Challenge;
+use crate::authn::AuthnError;
+use crate::credential::CredentialError;
+use crate::identity::Reason;
+use crate::policy::Denied;
+use crate::request::IntakeError;
+use crate::route::RouteError;
+use crate::upstream::ForwardError;
+
+/// What is answered to a refused request, and what is recorded.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The status.
+    pub status: StatusCode,
+    /// The reason that the answer tells.
+    pub reason: Reason,
+    /// The reason that the record tells: another one only where the route conceals itself.
+    pub recorded: Reason,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// Header fields besides those that every refusal has.
+    pub headers: HeaderMap,
+    /// The policy's own text for the person refused.
+    pub advice: Option<Arc<str>>,
+}
+
+/// Whose fault a refusal is: what operators page on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client's.
+    Client,
+    /// The identity provider's.
+    IdentityProvider,
+    /// The service's behind.
+    Upstream,
+    /// Our own.
+    Gateway,
+}
+
+impl Verdict {
+    fn new(status: StatusCode, reason: Reason, fault: Fault) -> Self {
+        Self { status, reason, recorded: reason, fault, headers: HeaderMap::new(), advice: None }
+    }
+
+    fn client(status: StatusCode, reason: Reason) -> Self {
+        Self::new(status, reason, Fault::Client)
+    }
+
+    fn challenging(mut self, challenge: &Challenge) -> Self {
+        self.headers.extend(challenge.render().map(|value| (WWW_AUTHENTICATE, value)));
+        self
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Self {
+        self.headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
+        self
+    }
+
+    /// The answer for an unknown path, while the record keeps the truth (POLICY semantics 10).
+    fn concealed(self) -> Self {
+        Self { recorded: self.recorded, ..Self::client(StatusCode::NOT_FOUND, Reason::RouteUnknown) }
+    }
+}
+
+impl Rejection {
+    /// What is answered. `conceal`: the route hides from whoever has no access. `authority` is the host as the client
+    /// named it, for the address of the metadata in challenges.
+    pub fn verdict(&self, conceal: bool, authority: Option<&str>) -> Verdict {
+        let verdict = match self {
+            Self::Intake(error) => intake(error),
+            Self::Route(error) => route(error),
+            Self::Credential(error) => credential(*error, authority),
+            Self::Authn(error) => authn(error, authority),
+            Self::Denied(denied) => policy(denied, authority),
+            Self::AuditUnavailable => {
+                let verdict = Verdict::new(StatusCode::SERVICE_UNAVAILABLE, Reason::AuditUnavailable, Fault::Gateway);
+                return verdict.retry_after(Duration::from_secs(1));
+            }
+            Self::Forward(error) => return upstream(error),
+            Self::Internal => {
+                return Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::InternalError, Fault::Gateway);
+            }
+        };
+        let hides = conceal || matches!(self, Self::Route(RouteError::Method { conceal: true, .. }));
+        // Whatever is said before the policy allows would tell that there is something to allow.
+        if hides { verdict.concealed() } else { verdict }
+    }
+}
+
+fn intake(error: &IntakeError) -> Verdict {
+    let reason = match error {
+        IntakeError::Host(_) => Reason::HostInvalid,
+        IntakeError::Target(_) => Reason::TargetForm,
+        IntakeError::Path(path) if path.is_encoding() => Reason::EncodingInvalid,
+        IntakeError::Path(_) => Reason::PathAmbiguous,
+        IntakeError::Query(_) => Reason::EncodingInvalid,
+        IntakeError::Framing => Reason::FramingAmbiguous,
+        IntakeError::Header { .. } => Reason::HeaderInvalid,
+        IntakeError::Method => Reason::MethodInvalid,
+        IntakeError::HeadTooLarge => {
+            return Verdict::client(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Reason::HeadTooLarge);
+        }
+    };
+    Verdict::client(StatusCode::BAD_REQUEST, reason)
+}
+
+fn route(error: &RouteError) -> Verdict {
+    match error {
+        RouteError::Unknown => Verdict::client(StatusCode::NOT_FOUND, Reason::RouteUnknown),
+        RouteError::Misdirected => Verdict::client(StatusCode::MISDIRECTED_REQUEST, Reason::Misdirected),
+        RouteError::Path { .. } => Verdict::client(StatusCode::BAD_REQUEST, Reason::PathAmbiguous),
+        RouteError::Method { allow, .. } => {
+            let mut verdict = Verdict::client(StatusCode::METHOD_NOT_ALLOWED, Reason::MethodNotAllowed);
+            verdict.headers.insert(ALLOW, allow.clone());
+            verdict
+        }
+    }
+}
+
+fn credential(error: CredentialError, authority: Option<&str>) -> Verdict {
+    let (status, reason, challenge) = match error {
+        CredentialError::Ambiguous => {
+            (StatusCode::BAD_REQUEST, Reason::CredentialAmbiguous, Challenge::error("invalid_request"))
+        }
+        CredentialError::Malformed => {
+            (StatusCode::BAD_REQUEST, Reason::CredentialMalformed, Challenge::error("invalid_request"))
+        }
+        CredentialError::TokenInQuery => {
+            (StatusCode::BAD_REQUEST, Reason::TokenInQuery, Challenge::error("invalid_request"))
+        }
+        CredentialError::Scheme => (StatusCode::UNAUTHORIZED, Reason::SchemeUnsupported, Challenge::plain()),
+        CredentialError::ProofMissing => {
+            (StatusCode::UNAUTHORIZED, Reason::DpopInvalid, Challenge::dpop("invalid_dpop_proof"))
+        }
+    };
+    Verdict::client(status, reason).challenging(&challenge.about(reason, authority))
+}
+
+fn authn(error: &AuthnError, authority: Option<&str>) -> Verdict {
+    let reason = match error {
+        AuthnError::Certificate(_) => return Verdict::client(StatusCode::FORBIDDEN, Reason::CertificateRefused),
+        AuthnError::Flood => return Verdict::client(StatusCode::TOO_MANY_REQUESTS, Reason::TokenFlood),
+        AuthnError::IssuerUnavailable { retry_after, .. } => {
+            return provider(Reason::IssuerUnavailable, *retry_after);
+        }
+        AuthnError::IntrospectionUnavailable { retry_after, .. } => {
+            return provider(Reason::IntrospectionUnavailable, *retry_after);
+        }
+        AuthnError::Dpop(_) | AuthnError::DpopReplayed | AuthnError::DpopNonce { .. } => {
+            return dpop(error, authority);
+        }
+        AuthnError::Malformed => Reason::TokenMalformed,
+        AuthnError::TooLarge => Reason::TokenTooLarge,
+        AuthnError::Type => Reason::TokenType,
+        AuthnError::Algorithm => Reason::TokenAlgorithm,
+        AuthnError::Critical => Reason::TokenCritical,
+        AuthnError::Source => Reason::TokenSource,
+        AuthnError::KeyUnknown => Reason::TokenKeyUnknown,
+        AuthnError::Signature => Reason::TokenSignature,
+        AuthnError::Issuer => Reason::TokenIssuer,
+        AuthnError::Audience => Reason::TokenAudience,
+        AuthnError::Expired => Reason::TokenExpired,
+        AuthnError::NotYetValid => Reason::TokenNotYetValid,
+        AuthnError::Lifetime => Reason::TokenLifetime,
+        AuthnError::Claim(_) => Reason::TokenClaim,
+        AuthnError::Inactive => Reason::TokenInactive,
+        AuthnError::Revoked => Reason::TokenRevoked,
+        AuthnError::Binding(_) => Reason::TokenBinding,
+    };
+    let challenge = Challenge::error("invalid_token").about(reason, authority);
+    Verdict::client(StatusCode::UNAUTHORIZED, reason).challenging(&challenge)
+}
+
+fn provider(reason: Reason, retry_after: Duration) -> Verdict {
+    Verdict::new(StatusCode::SERVICE_UNAVAILABLE, reason, Fault::IdentityProvider).retry_after(retry_after)
+}
+
+fn dpop(error: &AuthnError, authority: Option<&str>) -> Verdict {
+    let (reason, code) = match error {
+        AuthnError::DpopReplayed => (Reason::DpopReplayed, "invalid_dpop_proof"),
+        AuthnError::DpopNonce { .. } => (Reason::DpopNonce, "use_dpop_nonce"),
+        _ => (Reason::DpopInvalid, "invalid_dpop_proof"),
+    };
+    let challenge = Challenge::dpop(code).about(reason, authority);
+    let mut verdict = Verdict::client(StatusCode::UNAUTHORIZED, reason).challenging(&challenge);
+    if let AuthnError::DpopNonce { nonce } = error
+        && let Ok(nonce) = HeaderValue::from_str(nonce)
+    {
+        verdict.headers.insert("dpop-nonce", nonce);
+    }
+    verdict
+}
+
+fn policy(denied: &Denied, authority: Option<&str>) -> Verdict {
+    let reason = denied.reason;
+    let (status, challenge) = match reason {
+        Reason::CredentialMissing => (StatusCode::UNAUTHORIZED, Some(Challenge::plain())),
+        Reason::StepUpRequired => {
+            let challenge = Challenge::error("insufficient_user_authentication");
+            (StatusCode::UNAUTHORIZED, Some(challenge.step_up(&denied.acr, denied.max_age)))
+        }
+        Reason::ScopeInsufficient => {
+            (StatusCode::FORBIDDEN, Some(Challenge::error("insufficient_scope").scopes(&denied.scopes)))
+        }
+        _ => (StatusCode::FORBIDDEN, None),
+    };
+    let mut verdict = Verdict::client(status, reason);
+    if let Some(challenge) = challenge {
+        verdict = verdict.challenging(&challenge.about(reason, authority));
+    }
+    verdict.advice.clone_from(&denied.advice);
+    verdict
+}
+
+fn upstream(error: &ForwardError) -> Verdict {
+    let upstream = |status, reason| Verdict::new(status, reason, Fault::Upstream);
+    match error {
+        ForwardError::Unknown(_) | ForwardError::HostMissing => {
+            Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::InternalError, Fault::Gateway)
+        }
+        ForwardError::Unreachable { .. } | ForwardError::NoneInService(_) => {
+            upstream(StatusCode::BAD_GATEWAY, Reason::UpstreamUnreachable)
+        }
+        ForwardError::Tls { .. } => upstream(StatusCode::BAD_GATEWAY, Reason::UpstreamTls),
+        ForwardError::Protocol { .. } => upstream(StatusCode::BAD_GATEWAY, Reason::UpstreamProtocol),
+        ForwardError::Closed { .. } => upstream(StatusCode::BAD_GATEWAY, Reason::UpstreamClosed),
+        ForwardError::Timeout { .. } => upstream(StatusCode::GATEWAY_TIMEOUT, Reason::UpstreamTimeout),
+        ForwardError::Busy(_) => {
+            upstream(StatusCode::SERVICE_UNAVAILABLE, Reason::UpstreamBusy).retry_after(Duration::from_secs(1))
+        }
+        ForwardError::BodyTooLarge { .. } => Verdict::client(StatusCode::PAYLOAD_TOO_LARGE, Reason::BodyTooLarge),
+        ForwardError::BodyTimeout => Verdict::client(StatusCode::REQUEST_TIMEOUT, Reason::BodyTimeout),
+        ForwardError::ClientGone => Verdict::client(StatusCode::BAD_REQUEST, Reason::ClientGone),
+        ForwardError::IdentityNotEncodable { .. } => {
+            Verdict::client(StatusCode::FORBIDDEN, Reason::IdentityNotEncodable)
+        }
+        ForwardError::UpgradeUnsupported => Verdict::client(StatusCode::NOT_IMPLEMENTED, Reason::UpgradeUnsupported),
+        ForwardError::LeaseEnded(reason) => Verdict::client(StatusCode::UNAUTHORIZED, *reason),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Reloading: a new configuration is built off to the side and swapped in whole, or the old one stays.
+//!
+//! Three things ask for it: an order over the control socket, SIGHUP, and files that changed. Changed files count only
+//! when two looks one second apart agree, so that a half-written set is never served.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::build;
+use crate::admin::{Order, Overview, Reply};
+use crate::authn::Revocations;
+use crate::config::{self, Fault, Loaded};
+use crate::listener::Workers;
+use crate::telemetry::Clock;
+
+/// How often the files are looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Keeps the configuration in force, and the workers that serve it.
+pub(super) struct Keeper {
+    pub(super) loaded: Loaded,
+    pub(super) revocations: Arc<Revocations>,
+    pub(super) clock: Clock,
+    pub(super) overview: Arc<Overview>,
+    pub(super) workers: Workers,
+}
+
+impl Keeper {
+    /// Reloads whenever something asks for it; when told to stop, gives the workers back.
+    pub(super) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Order>,
+        mut stopping: oneshot::Receiver<()>,
+        give_back: oneshot::Sender<Workers>,
+    ) {
+        let mut watch = Watch::begin(&self.loaded.files);
+        let mut tick = tokio::time::interval(PERIOD);
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        loop {
+            tokio::select! {
+                _ = &mut stopping => break,
+                Some(Order::Reload(reply)) = inbox.recv() => {
+                    let _ = reply.send(self.reload("the control socket").await);
+                    watch = Watch::begin(&self.loaded.files);
+                }
+                () = hung_up(&mut hangup) => {
+                    self.reload("SIGHUP").await;
+                    watch = Watch::begin(&self.loaded.files);
+                }
+                _ = tick.tick() => {
+                    if watch.settled_change(&self.loaded.files) {
+                        self.reload("changed files").await;
+                    }
+                }
+            }
+        }
+        let _ = give_back.send(self.workers);
+    }
+
+    async fn reload(&mut self, cause: &'static str) -> Reply {
+        let (directory, bundles, now) = (self.loaded.directory.clone(), self.loaded.bundles.clone(), self.clock.now());
+        // Parsing thousands of rules and running their tests takes a while; the control runtime goes on meanwhile.
+        let loaded = tokio::task::spawn_blocking(move || config::load(&directory, now, Some(&bundles))).await;
+        let outcome = match loaded {
+            Ok(Ok(loaded)) => self.apply(loaded),
+            Ok(Err(faults)) => Err(faults.iter().map(|fault| Fault::render(fault, false)).collect()),
+            Err(_) => Err(vec!["reading the configuration failed; this is a fault of the program".into()]),
+        };
+        let reply = match outcome {
+            Ok(message) => {
+                tracing::info!(cause, "{message}");
+                Reply { done: true, message }
+            }
+            Err(faults) => {
+                let message =
+                    format!("the configuration in force stays; the new one has faults\n{}", faults.join("\n"));
+                tracing::error!(cause, "{message}");
+                Reply { done: false, message }
+            }
+        };
+        self.overview.note_reload(self.clock.now(), &reply);
+        reply
+    }
+
+    fn apply(&mut self, loaded: Loaded) -> Result<String, Vec<String>> {
+        if loaded.digest == self.loaded.digest {
+            return Ok("nothing has changed".into());
+        }
+        if let Some(fault) = needs_restart(&self.loaded, &loaded) {
+            return Err(vec![fault]);
+        }
+        let before = self.overview.snapshot.load_full();
+        let snapshot = build::snapshot(&loaded.settings, &self.revocations, &self.clock, Some(&before))?;
+        // The listeners first: they can still refuse, and after them nothing can.
+        self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
+        let message = format!("policy {} is in force", snapshot.policy.version());
+        self.overview.snapshot.store(Arc::new(snapshot));
+        self.loaded = loaded;
+        Ok(message)
+    }
+}
+
+/// What only a restart can change: sockets are bound and threads are started once.
+fn needs_restart(old: &Loaded, new: &Loaded) -> Option<String> {
+    let (old, new) = (&old.settings, &new.settings);
+    let places = |settings: &config::Settings| -> Vec<_> {
+        settings.listeners.iter().map(|listener| (listener.name.clone(), listener.address)).collect()
+    };
+    let what = if places(old) != places(new) {
+        "the listeners' names and addresses"
+    } else if old.admin != new.admin {
+        "[admin]"
+    } else if old.audit != new.audit {
+        "[audit]"
+    } else if old.workers != new.workers {
+        "`workers`"
+    } else if old.limits != new.limits {
+        "[limits] of connections"
+    } else {
+        return None;
+    };
+    Some(format!("{what} changed, which takes a restart; the rest of the change waits for it"))
+}
+
+async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
+    match hangup {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// What the files of a configuration looked like: enough to notice a change, not to judge it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Glance(BTreeMap<PathBuf, Option<(SystemTime, u64)>>);
+
+impl Glance {
+    /// Looks at every file, and at every directory for files that came or went.
+    pub(super) fn at(paths: &[PathBuf]) -> Self {
+        let mut seen = BTreeMap::new();
+        for path in paths {
+            seen.insert(path.clone(), look(path));
+            let entries = if path.is_dir() { std::fs::read_dir(path).ok() } else { None };
+            for entry in entries.into_iter().flatten().flatten() {
+                seen.insert(entry.path(), look(&entry.path()));
+            }
+        }
+        Self(seen)
+    }
+}
+
+/// Follows links: on a mounted volume the content changes when a link is swapped.
+fn look(path: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// Notices changes that have settled.
+#[derive(Debug)]
+pub(super) struct Watch {
+    served: Glance,
+    last: Glance,
+}
+
+impl Watch {
+    /// Begins with the files as they are now.
+    pub(super) fn begin(paths: &[PathBuf]) -> Self {
+        let now = Glance::at(paths);
+        Self { served: now.clone(), last: now }
+    }
+
+    /// Whether the files differ from what is served, and have not moved since the last look.
+    pub(super) fn settled_change(&mut self, paths: &[PathBuf]) -> bool {
+        let now = Glance::at(paths);
+        let settled = now == self.last && now != self.served;
+        if settled {
+            self.served = now.clone();
+        }
+        self.last = now;
+        settled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::Watch;
+
+    #[test]
+    fn a_change_counts_once_and_only_when_two_looks_agree() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = [directory.path().to_path_buf()];
+        fs::write(directory.path().join("a.toml"), "1").unwrap();
+        let mut watch = Watch::begin(&paths);
+        assert!(!watch.settled_change(&paths));
+        fs::write(directory.path().join("a.toml"), "22").unwrap();
+        assert!(!watch.settled_change(&paths), "just written");
+        fs::write(directory.path().join("b.toml"), "1").unwrap();
+        assert!(!watch.settled_change(&paths), "still being written");
+        assert!(watch.settled_change(&paths));
+        assert!(!watch.settled_change(&paths), "served already");
+    }
+}

@@ -1,0 +1,91 @@
+//! What each worker thread serves with: a gateway of its own over the shared snapshot.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::audit::{AuditHandle, ConnectionRecord, Recorder};
+use crate::gateway::{AnswerBody, Gateway, Snapshot};
+use crate::listener::{ConnectionEvent, Observer, Phase, WorkerSeat};
+use crate::request::Connection;
+use crate::telemetry::{Clock, Meters};
+
+/// How often open exchanges are looked at for those that are open for long.
+const PERIOD: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The recorder of the worker that runs on this thread: events of connections reach it from the listener.
+    static RECORDER: RefCell<Option<Rc<Recorder>>> = const { RefCell::new(None) };
+}
+
+/// What a worker is built from; one for all of them.
+#[derive(Clone)]
+pub(super) struct Parts {
+    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) audit: AuditHandle,
+    pub(super) meters: Vec<Arc<Meters>>,
+    pub(super) clock: Clock,
+}
+
+impl Parts {
+    /// Takes connections that failed outside of any request to the recorder of their own worker.
+    pub(super) fn observer(&self) -> Observer {
+        let clock = self.clock.clone();
+        Arc::new(move |event| {
+            RECORDER.with_borrow(|recorder| {
+                if let Some(recorder) = recorder {
+                    record(recorder, &event, &clock);
+                }
+            });
+        })
+    }
+
+    /// Builds the service of one worker, on its own thread.
+    pub(super) fn serve(&self, seat: WorkerSeat) -> impl Fn(Request<Incoming>, Arc<Connection>) -> ServeFuture + use<> {
+        let meters = self.meters.get(seat.index).cloned().unwrap_or_default();
+        let recorder = Recorder::join(&self.audit, meters, self.meters.len());
+        RECORDER.set(Some(recorder.clone()));
+        tokio::task::spawn_local(watch(recorder.clone(), seat));
+        let gateway = Rc::new(Gateway::new(self.snapshot.clone(), recorder, self.clock.clone()));
+        move |request, connection| {
+            let gateway = gateway.clone();
+            Box::pin(async move { gateway.serve(request, connection).await })
+        }
+    }
+}
+
+/// One request being answered. Boxed once: the walk is a large future, and the connection task holds it in place.
+pub(super) type ServeFuture = std::pin::Pin<Box<dyn Future<Output = Response<AnswerBody>>>>;
+
+async fn watch(recorder: Rc<Recorder>, mut seat: WorkerSeat) {
+    let mut tick = tokio::time::interval(PERIOD);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => recorder.notice_long_exchanges(),
+            phase = seat.phase.wait_for(|phase| *phase == Phase::Cut) => {
+                if phase.is_ok() {
+                    recorder.start_drain();
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn record(recorder: &Recorder, event: &ConnectionEvent, clock: &Clock) {
+    recorder.connection(&ConnectionRecord {
+        kind: "connection",
+        time: clock.now(),
+        connection: &event.id.to_string(),
+        listener: &event.listener,
+        client: event.client,
+        failure: event.kind.as_str(),
+        detail: event.detail.as_deref(),
+    });
+}
