@@ -135,7 +135,7 @@ impl<'a> Map<'a> {
     pub(super) fn has(&self, key: &str) -> Result<bool, Fault> {
         match self {
             Self::Headers(headers) => Ok(!is_secret(key) && headers.contains_key(key)),
-            Self::Query(query) => Ok(!query.every(key)?.is_empty()),
+            Self::Query(query) => query.has(key),
             _ => Ok(self.member(key)?.is_some()),
         }
     }

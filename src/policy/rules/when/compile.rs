@@ -11,10 +11,10 @@ use super::error::{EvalError, Fault};
 use super::functions::{Clock, Native, Run};
 use super::moment::{Moment, Zone};
 use super::number::{self, Arithmetic};
-use super::schema::{Member, Table};
+use super::schema::{Member, Read, Table};
 use super::syntax::Span;
 use super::tree::{Form, Node};
-use super::value::{self, Value};
+use super::value::{self, Text, Value};
 use super::{macros, shapes};
 use crate::identity::PathParams;
 use crate::policy::rules::{Facts, RequestFacts};
@@ -279,6 +279,15 @@ impl Compiler {
 }
 
 fn read(table: Table, member: &'static Member, span: Span) -> Code {
+    if matches!(member.read, Read::Written(_)) {
+        return code(move |env| {
+            let value = member.read.value(env.root.facts).ok_or_else(|| absence(env, table, member).at(span))?;
+            if let Value::Text(Text::Owned(text)) = &value {
+                env.root.fuel.write(text.len()).map_err(|fault| fault.at(span))?;
+            }
+            Ok(value)
+        });
+    }
     code(move |env| match member.read.value(env.root.facts) {
         Some(value) => Ok(value),
         None => Err(absence(env, table, member).at(span)),

@@ -7,7 +7,7 @@ use super::environment::{FUEL, MATCHED, WRITTEN};
 use super::error::CompileError;
 use super::functions::Run;
 use super::number::Arithmetic;
-use super::schema::Size;
+use super::schema::{Member, Read, Size};
 use super::tree::{Form, Loop, Mode, Node};
 use super::types::Type;
 use super::value::Value;
@@ -39,6 +39,7 @@ pub(super) fn bound(node: &Node, variables: &mut Vec<Size>) -> (usize, Size) {
         Form::Now | Form::HasTable(_) | Form::HasMember(..) | Form::Not(_) | Form::Negate(_) | Form::Clock(..) => {
             (0, small)
         }
+        Form::Member(_, Member { read: Read::Written(_), size, .. }) => (size.own / WRITTEN + 1, *size),
         Form::Member(_, member) => (0, member.size),
         Form::Variable(hops) => (0, variables.iter().rev().nth(*hops).copied().unwrap_or(Size::DYN)),
         Form::Field(of, _) | Form::Index(of, _) => (lookup(of), element(&node.kind, size(0))),

@@ -51,7 +51,7 @@ pub(super) enum Fault {
     NoPeer,
     #[error("it is absent")]
     Absent,
-    #[error("it is not in the form that the configuration states")]
+    #[error("it is not in the form that it should have")]
     Malformed,
     #[error("there is nothing under that key")]
     NoKey,

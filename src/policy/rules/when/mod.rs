@@ -20,6 +20,7 @@ mod macros;
 mod moment;
 mod number;
 mod parse;
+mod path;
 mod query;
 mod schema;
 mod shapes;

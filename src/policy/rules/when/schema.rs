@@ -1,9 +1,11 @@
 //! What an expression may name: the tables, their members, how a member is read, and how large it is expected to be.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::collection::{List, Map};
+use super::path;
 use super::query::Query;
 use super::types::Type;
 use super::value::Value;
@@ -123,10 +125,14 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Whether it is there, but in another form than the configuration states. Then there is no reading it, and no
-    /// taking it for absent either.
+    /// Whether what cannot be read is there, but malformed: then it is not taken for absent either.
     pub(super) fn is_malformed(&self, facts: &Facts<'_>) -> bool {
-        self.name == "groups" && facts.token.is_some_and(|token| token.groups_claim == ClaimForm::Other)
+        match self.name {
+            "groups" => facts.token.is_some_and(|token| token.groups_claim == ClaimForm::Other),
+            // Only a path that is no text cannot be read.
+            "path" => true,
+            _ => false,
+        }
     }
 }
 
@@ -134,6 +140,8 @@ impl Member {
 #[derive(Clone, Debug)]
 pub(super) enum Read {
     Text(for<'a> fn(&Facts<'a>) -> Option<&'a str>),
+    /// Text that is written for the expression where it cannot be borrowed.
+    Written(for<'a> fn(&Facts<'a>) -> Option<Cow<'a, str>>),
     Texts(for<'a> fn(&Facts<'a>) -> Option<List<'a>>),
     /// Something of a type without parts.
     Plain(Type, for<'a> fn(&Facts<'a>) -> Option<Value<'a>>),
@@ -144,7 +152,7 @@ pub(super) enum Read {
 impl Read {
     pub(super) fn kind(&self) -> Type {
         match self {
-            Self::Text(_) => Type::Text,
+            Self::Text(_) | Self::Written(_) => Type::Text,
             Self::Texts(_) => Type::list(Type::Text),
             Self::Plain(kind, _) => kind.clone(),
             Self::Params(_) => Type::map(Type::Text, Type::Text),
@@ -155,6 +163,7 @@ impl Read {
     pub(super) fn value<'a>(&self, facts: &Facts<'a>) -> Option<Value<'a>> {
         match self {
             Self::Text(read) => read(facts).map(Value::text),
+            Self::Written(read) => read(facts).map(Value::written),
             Self::Texts(read) => read(facts).map(Value::List),
             Self::Plain(_, read) | Self::Params(read) | Self::Claims(read) => read(facts),
         }
@@ -163,6 +172,10 @@ impl Read {
 
 const fn text(name: &'static str, most: usize, read: for<'a> fn(&Facts<'a>) -> Option<&'a str>) -> Member {
     Member { name, read: Read::Text(read), size: Size::text(most) }
+}
+
+const fn written(name: &'static str, most: usize, read: for<'a> fn(&Facts<'a>) -> Option<Cow<'a, str>>) -> Member {
+    Member { name, read: Read::Written(read), size: Size::text(most) }
 }
 
 const fn texts(
@@ -181,7 +194,8 @@ const fn plain(name: &'static str, kind: Type, read: for<'a> fn(&Facts<'a>) -> O
 static REQUEST: &[Member] = &[
     text("method", 32, |facts| Some(facts.request.method)),
     text("host", 255, |facts| Some(facts.request.host)),
-    text("path", 8192, |facts| Some(facts.request.path)),
+    written("path", 8192, |facts| path::decoded(facts.request.path)),
+    text("raw_path", 8192, |facts| Some(facts.request.path)),
     text("raw_query", 8192, |facts| facts.request.query),
     plain("query", Type::Fields, |facts| Some(Value::Map(Map::Query(Query(facts.request.query))))),
     plain("headers", Type::Fields, |facts| Some(Value::Map(Map::Headers(facts.request.headers)))),
@@ -228,7 +242,7 @@ static PEER: &[Member] = &[
     texts("emails", 64, 256, |facts| Some(List::Strings(&facts.peer?.emails))),
     text("serial", 64, |facts| Some(&facts.peer?.serial)),
     text("key_algorithm", 16, |facts| Some(facts.peer?.key_algorithm)),
-    plain("fingerprint", Type::Text, |facts| Some(Value::owned(hexadecimal(&facts.peer?.fingerprint)))),
+    written("fingerprint", 64, |facts| Some(hexadecimal(&facts.peer?.fingerprint).into())),
     plain("not_before", Type::Moment, |facts| Some(Value::Moment(facts.peer?.not_before.into()))),
     plain("not_after", Type::Moment, |facts| Some(Value::Moment(facts.peer?.not_after.into()))),
 ];

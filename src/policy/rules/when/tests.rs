@@ -79,7 +79,7 @@ impl World {
         Self {
             params,
             headers,
-            query: Some("account=7&tag=a&tag=b&name=J%C3%BCrgen+B"),
+            query: Some("account=7&tag=a&tag=b&name=J%C3%BCrgen%20B&plus=1+1"),
             token: Some(token),
             peer: Some(peer),
             source: "::ffff:10.1.2.3".parse().unwrap(),
@@ -95,7 +95,7 @@ impl World {
             request: RequestFacts {
                 method: "POST",
                 host: "payments.corp.example",
-                path: "/v1/payments/batch-7",
+                path: "/v1/payments/batch%2d7",
                 query: self.query,
                 params: &self.params,
                 headers: &self.headers,
@@ -128,6 +128,7 @@ const TRUTHS: &[&str] = &[
     "true",
     "request.method == 'POST' && request.host == 'payments.corp.example'",
     "request.path.startsWith('/v1/') && request.path.endsWith('-7') && request.path.contains('payments')",
+    "request.path == '/v1/payments/batch-7' && request.raw_path == '/v1/payments/batch%2d7'",
     "request.path_params.id == token.claims.batch",
     "request.path_params['id'] == 'batch-7' && 'id' in request.path_params",
     "request.headers['x-tenant'] == 'blue' && request.headers['X-Tenant'] == 'blue'",
@@ -187,8 +188,8 @@ fn a_groups_claim_that_is_missing_or_of_another_form_is_no_empty_list() {
         (ClaimForm::Absent, Ok(false), "it is absent"),
         (
             ClaimForm::Other,
-            Err("it is not in the form that the configuration states".to_owned()),
-            "it is not in the form that the configuration states",
+            Err("it is not in the form that it should have".to_owned()),
+            "it is not in the form that it should have",
         ),
     ] {
         let token = world.token.as_mut().unwrap();
@@ -227,6 +228,7 @@ fn what_has_no_answer() {
         (&full, "request.headers['x-twice'] != 'three'", "it occurs more than once in the request"),
         (&full, "request.headers['x-bytes'] != ''", "it is not readable text"),
         (&full, "request.query.tag == 'a'", "it occurs more than once in the request"),
+        (&full, "request.query.plus == '1 1'", "it can be read in two ways"),
         (&full, "request.query.nothing == 'a'", "there is nothing under that key"),
         (&full, "token.groups[2] == 'x'", "the index is out of range"),
         (&full, "token.claims.level / 0 == 1", "division by zero"),
