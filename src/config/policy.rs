@@ -7,6 +7,7 @@ mod condition;
 mod matching;
 mod names;
 mod peer;
+pub mod project;
 mod request;
 mod rule;
 mod subject;
@@ -15,10 +16,10 @@ mod trial;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::fault::{At, Faults};
+use super::fault::{At, Faults, Located};
 use super::reader::Table;
 use crate::identity::{Issuer, Name};
-use crate::policy::rules::{Mode, RouteOutline, Rule, RuleFault, RuleSet};
+use crate::policy::rules::{Mode, RouteOutline, RuleFault, RuleSet};
 use crate::policy::trial::Trial;
 use crate::route::Route;
 
@@ -71,11 +72,9 @@ pub fn read(roots: &[Table<'_>], vocabulary: Vocabulary<'_>, faults: &Faults) ->
     let names = Names::read(roots, vocabulary);
     let mut rules = Vec::new();
     let mut places = HashMap::new();
-    for root in roots {
-        for (rule, at) in rule::read_all(root, &names) {
-            refuse_second(&mut places, &rule, at, faults);
-            rules.push(rule);
-        }
+    for read in roots.iter().flat_map(|root| rule::read_all(root, &names)) {
+        let second = refuse_second(&mut places, read.name, faults);
+        rules.extend(read.rule.filter(|_| !second));
     }
     let known: HashSet<Name> = places.keys().cloned().collect();
     let trials = roots.iter().flat_map(|root| trial::read_all(root, &names, &known)).collect();
@@ -97,13 +96,15 @@ pub fn outline(route: &Route) -> RouteOutline {
     RouteOutline { name: route.name.clone(), takes_tokens: !route.tokens.is_empty() }
 }
 
-fn refuse_second(places: &mut HashMap<Name, At>, rule: &Rule, at: At, faults: &Faults) {
-    if let Some(first) = places.get(&rule.name) {
+fn refuse_second(places: &mut HashMap<Name, At>, name: Located<Name>, faults: &Faults) -> bool {
+    let Located { value: name, at } = name;
+    if let Some(first) = places.get(&name) {
         let hint = format!("the other one stands at {first}; records and tests name rules, so a name is used once");
-        faults.error(&at, format!("two rules are named `{}`", rule.name), hint);
-    } else {
-        places.insert(rule.name.clone(), at);
+        faults.error(&at, format!("two rules are named `{name}`"), hint);
+        return true;
     }
+    places.insert(name, at);
+    false
 }
 
 /// The faults that a rule set finds; most were found with their place while reading.

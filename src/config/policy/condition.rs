@@ -22,8 +22,9 @@ pub(super) enum ParamScope<'r> {
 
 /// Reads a `[condition.NAME]`.
 pub(super) fn read_named(table: &Table<'_>, names: &Names<'_>) -> Condition {
+    let before = table.faults().errors();
     let condition = read(table, names, &ParamScope::Unknown);
-    if is_empty(&condition) {
+    if is_empty(&condition) && table.faults().errors() == before {
         let hint = String::from("give it a `subject`, `device`, `workload`, `request`, `source`, `time` or `when`");
         table.faults().error(&table.at(), "this condition asks nothing", hint);
     }
@@ -88,8 +89,9 @@ fn read_alternatives(value: &Value<'_>, names: &Names<'_>, scope: &ParamScope<'_
     let tables = value.list().into_iter().filter_map(|item| item.table("an alternative".into()));
     let alternatives: Vec<_> = tables
         .map(|table| {
+            let before = table.faults().errors();
             let condition = read(&table, names, scope);
-            if is_empty(&condition) {
+            if is_empty(&condition) && table.faults().errors() == before {
                 table.faults().error(&table.at(), "this alternative asks nothing", None);
             }
             condition

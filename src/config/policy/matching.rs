@@ -88,6 +88,8 @@ fn text_tests(table: &Table<'_>, names: &Names<'_>, exact: bool) -> (Vec<TextTes
         tests.extend(one.map(|text| TextTest::OneOf(StringSet::new([text]))));
         tests.extend(table.get("one_of").map(|value| TextTest::OneOf(string_set(&value, names))));
         tests.extend(table.get("none_of").map(|value| TextTest::NoneOf(string_set(&value, names))));
+        let set = table.get("set").and_then(|set| names.set(&set));
+        tests.extend(set.map(|set| TextTest::OneOf(StringSet::new(set.into_iter().map(|text| text.value)))));
     }
     let part = |key| table.get(key).and_then(|value| not_empty(&value)).map(String::into_boxed_str);
     tests.extend(part("starts_with").map(TextTest::Prefix));

@@ -31,8 +31,16 @@ const RESERVED: [&str; 15] = [
     "via",
 ];
 
-/// Reads the rules of one file, each with its place.
-pub(super) fn read_all(root: &Table<'_>, names: &Names<'_>) -> Vec<(Rule, At)> {
+/// A rule that was read, as far as it could be.
+pub(super) struct Read {
+    /// Its name and place.
+    pub(super) name: Located<Name>,
+    /// The rule; `None` when it has a fault, so that one mistake is reported once.
+    pub(super) rule: Option<Rule>,
+}
+
+/// Reads the rules of one file.
+pub(super) fn read_all(root: &Table<'_>, names: &Names<'_>) -> Vec<Read> {
     let mode = root.table("policy").and_then(|table| table.get("mode")).and_then(|value| read_mode(&value));
     let mut rules = Vec::new();
     for (key, effect) in [("allow", Effect::Allow), ("deny", Effect::Deny), ("require", Effect::Require)] {
@@ -41,7 +49,8 @@ pub(super) fn read_all(root: &Table<'_>, names: &Names<'_>) -> Vec<(Rule, At)> {
     rules
 }
 
-fn read(table: &Table<'_>, effect: Effect, file_mode: Option<Mode>, names: &Names<'_>) -> Option<(Rule, At)> {
+fn read(table: &Table<'_>, effect: Effect, file_mode: Option<Mode>, names: &Names<'_>) -> Option<Read> {
+    let before = table.faults().errors();
     let name = table.require("name").and_then(|value| value.located());
     let routes = read_routes(table, names);
     let scope = condition::scope_of(names, |route| routes.as_ref().is_some_and(|routes| routes.covers(route)));
@@ -55,7 +64,8 @@ fn read(table: &Table<'_>, effect: Effect, file_mode: Option<Mode>, names: &Name
     let obligations = read_obligations(table, effect);
 
     refuse_misplaced(table, effect, &condition, absent_value, anonymous);
-    if effect != Effect::Allow && condition::is_empty(&condition) && !everybody {
+    let sound_so_far = table.faults().errors() == before;
+    if effect != Effect::Allow && condition::is_empty(&condition) && !everybody && sound_so_far {
         let hint = match effect {
             Effect::Deny => "say whom it refuses; if it shall close the routes, write `everybody = true`",
             Effect::Allow | Effect::Require => "say what must hold",
@@ -70,9 +80,12 @@ fn read(table: &Table<'_>, effect: Effect, file_mode: Option<Mode>, names: &Name
     }
     let Located { value: name, at } = name?;
     let name = Name::new(name);
-    let origin = Arc::from(origin(&at));
-    let rule = Rule { name, effect, routes: routes?, condition, anonymous, mode, rollout, obligations, origin };
-    Some((rule, at))
+    let sound = table.faults().errors() == before;
+    let rule = routes.filter(|_| sound).map(|routes| {
+        let origin = Arc::from(origin(&at));
+        Rule { name: name.clone(), effect, routes, condition, anonymous, mode, rollout, obligations, origin }
+    });
+    Some(Read { name: Located { value: name, at }, rule })
 }
 
 /// `policies/payments.toml:12`.

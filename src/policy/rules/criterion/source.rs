@@ -30,13 +30,12 @@ impl SourceCriterion {
     }
 }
 
-/// The network as it is compared: a mapped IPv4 network becomes the IPv4 network. `None` for a prefix that cuts through
-/// the mapping, which would mean all of IPv4 and more.
 impl SourceCriterion {
-    /// See POLICY semantics 5.
+    /// The network as it is compared: a mapped IPv4 network becomes the IPv4 network. `None` for a prefix that cuts through
+    /// the mapping, which would mean all of IPv4 and more.
     pub fn canonical(network: IpNet) -> Option<IpNet> {
         let IpNet::V6(v6) = network else { return Some(network.trunc()) };
-        let Some(v4) = v6.trunc().addr().to_ipv4_mapped() else { return Some(network.trunc()) };
+        let Some(v4) = v6.addr().to_ipv4_mapped() else { return Some(network.trunc()) };
         let prefix = v6.prefix_len().checked_sub(96)?;
         ipnet::Ipv4Net::new(v4, prefix).ok().map(|net| IpNet::V4(net.trunc()))
     }
