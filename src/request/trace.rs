@@ -77,7 +77,7 @@ impl TraceContext {
     /// Makes the header fields say what this context says: one `traceparent`, at most one `tracestate`.
     pub(super) fn settle(&self, headers: &mut HeaderMap) {
         let state = if self.kept { joined_state(headers) } else { None };
-        if !self.kept || headers.get(TRACEPARENT).is_some_and(|stated| stated.len() != 55) {
+        if !self.kept || headers.get(TRACEPARENT).is_none_or(|stated| stated.len() != 55) {
             // Digits and hyphens always make a header value.
             if let Ok(value) = HeaderValue::try_from(self.to_string()) {
                 headers.insert(TRACEPARENT, value);

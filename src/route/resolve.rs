@@ -122,7 +122,7 @@ impl Routes {
     fn preflight(&self, request: &Received) -> Option<OwnEndpoint> {
         let (origin, method) = cors::asked(request.method(), request.headers())?;
         let (route, _) = self.find(request.host(), request.path(), &method, request.headers()).ok()?;
-        let headers = route.cors.as_ref()?.answer(origin, &method);
+        let headers = route.cors.as_ref().filter(|_| !route.conceal)?.answer(origin, &method);
         Some(OwnEndpoint::Preflight { route, headers })
     }
 }

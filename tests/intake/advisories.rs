@@ -209,6 +209,10 @@ fn advisory_17_18_19_and_27_forwarding_fields_leave_in_every_spelling() {
 fn advisory_21_what_connection_lists_is_gone_before_anything_is_decided() {
     let told = ask(&open_routes(), "a.example", "/", &[("connection", b"close, x-user"), ("X-User", b"root")]).unwrap();
     assert!(!told.headers.contains_key("x-user"));
+    let trace = &b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"[..];
+    let told =
+        ask(&open_routes(), "a.example", "/", &[("connection", b"traceparent"), ("traceparent", trace)]).unwrap();
+    assert_eq!(told.headers["traceparent"].as_bytes(), trace, "restated, not lost");
     for field in [&b"authorization"[..], b"Cookie", b"HOST", b"close,dpop"] {
         let got = ask(&open_routes(), "a.example", "/", &[("connection", field), ("authorization", b"Bearer t")]);
         assert_eq!(got.unwrap_err(), "header-invalid");

@@ -96,7 +96,7 @@ proptest! {
         let (routed, _) = presented.into_parts();
         let (decided_path, decided_query) = (routed.request().path().to_string(), routed.request().query().map(String::from));
         let (decided_host, port) = (routed.request().host().to_string(), routed.request().port());
-        let tail = percent_encoding::percent_decode_str(&path[1..]).decode_utf8().unwrap().into_owned();
+        let tail = percent_encoding::percent_decode_str(path.strip_prefix('/').unwrap()).decode_utf8().unwrap().into_owned();
         prop_assert_eq!(routed.params().get("rest"), Some(tail.as_str()));
         let (head, _, _) = routed.into_parts().0.into_parts();
         let forwarded = head.uri.to_string();
