@@ -6,7 +6,7 @@ use super::reader::Value;
 use crate::identity::Secret;
 
 /// Reads a secret. One line end at its end is not part of it. An empty secret is a fault.
-pub fn read(value: &Value<'_>, base: &Path) -> Option<Secret<Vec<u8>>> {
+pub(super) fn read(value: &Value<'_>, base: &Path) -> Option<Secret<Vec<u8>>> {
     if value.is_string() {
         let hint = String::from("write { file = \"..\" } or { env = \"..\" }");
         value.fault("a secret must not stand in the configuration", hint);

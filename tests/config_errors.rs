@@ -1,0 +1,183 @@
+//! What is wrong with a configuration is said all at once, with file, line, the offending text and what to do.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use portcullis::config::{Fault, Loaded, load};
+use portcullis::demo::{Certificates, Names};
+use tempfile::TempDir;
+
+const MAIN: &str = r#"
+[[listener]]
+name    = "edge"
+address = "127.0.0.1:0"
+tls     = { certificates = [{ chain = "certs/server.pem", key = "certs/server.key" }] }
+client_certificates = { mode = "optional", trust = ["corp"] }
+
+[trust.corp]
+ca = "certs/ca.pem"
+
+[issuer.corp]
+url = "https://login.corp.example"
+audiences = ["wiki"]
+
+[upstream.wiki]
+endpoints = ["http://127.0.0.1:9000"]
+"#;
+
+const POLICY: &str = r#"
+[[route]]
+name     = "wiki"
+host     = "wiki.corp.example"
+path     = "/{rest...}"
+methods  = ["GET"]
+upstream = "wiki"
+tokens   = ["corp"]
+
+[[allow]]
+name    = "staff"
+routes  = ["wiki"]
+subject = { groups = { any = ["staff"] } }
+
+[[test]]
+name    = "staff may read"
+request = { method = "GET", host = "wiki.corp.example", path = "/page" }
+token   = { issuer = "corp", sub = "u-1", groups = ["staff"] }
+expect  = { decision = "allow", rule = "staff" }
+"#;
+
+/// A configuration directory with certificates, `main` and `policy` in it.
+fn directory(main: &str, policy: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let certificates = Certificates::make(&Names::default(), Timestamp::now()).unwrap();
+    certificates.write(&directory.path().join("certs"), false).unwrap();
+    fs::create_dir(directory.path().join("policies")).unwrap();
+    fs::write(directory.path().join("portcullis.toml"), main).unwrap();
+    fs::write(directory.path().join("policies/wiki.toml"), policy).unwrap();
+    directory
+}
+
+fn read(directory: &Path) -> Result<Loaded, Vec<Fault>> {
+    load(directory, Timestamp::now(), None)
+}
+
+fn shown(faults: &[Fault], directory: &Path) -> Vec<String> {
+    let prefix = format!("{}/", directory.display());
+    let place = |fault: &Fault| fault.at.as_ref().map(|at| at.to_string().replace(&prefix, "")).unwrap_or_default();
+    let hint = |fault: &Fault| fault.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    faults
+        .iter()
+        .map(|fault| format!("{}: {}{}", place(fault), fault.message, hint(fault)).replace(&prefix, ""))
+        .collect()
+}
+
+#[test]
+fn the_configuration_that_the_table_below_spoils_is_well() {
+    let directory = directory(MAIN, POLICY);
+    let loaded = read(directory.path()).unwrap_or_else(|faults| panic!("{:#?}", shown(&faults, directory.path())));
+    assert_eq!(loaded.trials.len(), 1);
+}
+
+/// (what is replaced, by what, a part of the fault with its place)
+const SPOILED: &[(&str, &str, &str)] = &[
+    (
+        "address =",
+        "adress =",
+        "portcullis.toml:4:1: unknown key `adress` in this [[listener]] (did you mean `address`?)",
+    ),
+    ("127.0.0.1:0", "localhost", "portcullis.toml:4:11: `localhost` is no address (write an IP address and a port"),
+    ("certs/server.key", "certs/device.key", "portcullis.toml:5:29: "),
+    ("certs/server.pem", "certs/server.key", "portcullis.toml:5:29: "),
+    ("certs/server.pem", "certs/missing.pem", "certs/missing.pem"),
+    (
+        "\"optional\"",
+        "\"maybe\"",
+        "portcullis.toml:6:32: `mode` is \"maybe\"; it can be \"required\", \"optional\", \"off\"",
+    ),
+    ("certs/ca.pem", "certs/ca.crt", "portcullis.toml:9:6: cannot read `certs/ca.crt`"),
+    ("certs/ca.pem", "portcullis.toml", "(a PEM file starts with -----BEGIN CERTIFICATE-----)"),
+    ("certs/ca.pem", "certs/device.pem", "portcullis.toml:9:6: "),
+    ("audiences = [\"wiki\"]", "", "portcullis.toml:11:1: [issuer.corp] has no `audiences`"),
+    (
+        "audiences = [\"wiki\"]",
+        "audiences = \"unchecked\"",
+        "a signed token without an audience would count everywhere",
+    ),
+    ("https://login", "http://login", "use https, or say `insecure_http = true`"),
+    ("http://127.0.0.1:9000", "127.0.0.1:9000", "portcullis.toml:16:14: "),
+    ("[issuer.corp]", "[login.staff]\nissuer = \"corp\"\n[issuer.corp]", "[login] is not built yet"),
+    ("host     =", "hots     =", "policies/wiki.toml:4:1: unknown key `hots` in this [[route]] (did you mean `host`?)"),
+    ("upstream = \"wiki\"", "upstream = \"wikki\"", "did you mean `wiki`?"),
+    ("tokens   = [\"corp\"]", "tokens   = [\"crop\"]", "did you mean `corp`?"),
+    ("routes  = [\"wiki\"]", "routes  = [\"viki\"]", "did you mean `wiki`?"),
+    ("methods  = [\"GET\"]", "methods  = [\"get\"]", "policies/wiki.toml:6:13: "),
+    ("path     = \"/{rest...}\"", "path     = \"/a/../b\"", "policies/wiki.toml:5:12: "),
+    ("groups = { any = [\"staff\"] }", "grops = { any = [\"staff\"] }", "did you mean `groups`?"),
+    ("subject = { groups = { any = [\"staff\"] } }", "", "ask for a `subject`, a `device` or a `workload`"),
+    ("subject = { groups = { any = [\"staff\"] } }", "subject = {}", "policies/wiki.toml:"),
+    ("groups = [\"staff\"] }\nexpect", "groups = [\"guests\"] }\nexpect", "the test \"staff may read\""),
+    ("decision = \"allow\"", "decision = \"deny\"", "decision: expected deny, found allow"),
+    ("issuer = \"corp\", sub", "issuer = \"crop\", sub", "did you mean `corp`?"),
+    ("[[allow]]", "[[allows]]", "did you mean `allow`?"),
+    (
+        "[[allow]]",
+        "[[route]]\nname = \"two\"\nhost = \"wiki.corp.example\"\npath = \"/{other...}\"\nmethods = [\"GET\"]\nupstream = \"wiki\"\n[[allow]]",
+        "overlap",
+    ),
+    ("[upstream.wiki]", "[upstream.wiki", "portcullis.toml:15:"),
+];
+
+#[test]
+fn every_fault_has_its_place_and_says_what_to_do() {
+    let mut missed = Vec::new();
+    for (good, bad, expected) in SPOILED {
+        let (main, policy) = (MAIN.replacen(good, bad, 1), POLICY.replacen(good, bad, 1));
+        assert!(main != MAIN || policy != POLICY, "`{good}` is nowhere");
+        let (main, policy) = if main == MAIN { (MAIN.to_owned(), policy) } else { (main, POLICY.to_owned()) };
+        let directory = directory(&main, &policy);
+        let faults = read(directory.path()).err().unwrap_or_else(|| panic!("`{bad}` was accepted"));
+        let faults = shown(&faults, directory.path());
+        if !faults.iter().any(|fault| fault.contains(expected)) {
+            missed.push(format!("`{bad}` should say\n{expected}\nand says\n{faults:#?}"));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n\n"));
+}
+
+#[test]
+fn all_faults_of_all_files_come_at_once() {
+    let main = MAIN.replace("address =", "adress =").replace("certs/ca.pem", "certs/none.pem");
+    let policy = POLICY.replace("upstream = \"wiki\"", "upstream = \"x\"").replace("[[test]]", "[[tset]]");
+    let directory = directory(&main, &policy);
+    let faults = shown(&read(directory.path()).unwrap_err(), directory.path());
+    for expected in ["`adress`", "certs/none.pem", "`x`", "`tset`"] {
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected}: {faults:#?}");
+    }
+}
+
+#[test]
+fn a_directory_without_its_main_file_is_a_fault() {
+    let directory = tempfile::tempdir().unwrap();
+    let faults = read(directory.path()).unwrap_err();
+    assert!(faults[0].message.contains("portcullis.toml"), "{faults:?}");
+}
+
+#[test]
+fn the_reference_configuration_loads_without_a_warning() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("config");
+    fs::create_dir_all(config.join("policies")).unwrap();
+    let copy = |name: &Path| fs::copy(root.join(name), config.join(name)).unwrap();
+    copy(Path::new("portcullis.toml"));
+    for entry in fs::read_dir(root.join("policies")).unwrap() {
+        copy(&Path::new("policies").join(entry.unwrap().file_name()));
+    }
+    let certificates = Certificates::make(&Names::default(), Timestamp::now()).unwrap();
+    certificates.write(&directory.path().join("certs"), false).unwrap();
+    fs::write(config.join("partners.secret"), "a secret of the test's own, long enough\n").unwrap();
+    let loaded = read(&config).unwrap_or_else(|faults| panic!("{:#?}", shown(&faults, &config)));
+    assert!(loaded.warnings.is_empty(), "{:#?}", shown(&loaded.warnings, &config));
+}
