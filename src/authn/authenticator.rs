@@ -215,7 +215,11 @@ impl Authenticator {
     ) -> Result<(Arc<TokenFacts>, Entry), AuthnError> {
         let compact = Compact::parse(token);
         let claimed = compact.as_ref().and_then(|compact| compact.claimed_issuer()).map(Arc::<str>::from);
-        let source = self.select(token, claimed.as_deref(), route)?;
+        let source = self.select(token, claimed.as_deref(), route).map_err(|error| match compact {
+            // Only signed tokens count here, and this is none.
+            None if !route.is_empty() => AuthnError::Malformed,
+            _ => error,
+        })?;
         if token.len() > source.rules().max_bytes {
             return Err(AuthnError::TooLarge);
         }

@@ -1,0 +1,12 @@
+//! The promise of the room `authn`: whoever is identified is proved, and whatever fails, fails the request.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test that cannot go on must say so by failing"
+)]
+
+mod good;
+mod hostile;
+mod support;
