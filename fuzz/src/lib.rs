@@ -7,9 +7,10 @@ mod config;
 mod credential;
 mod identity;
 mod request;
+mod token;
 
-/// A target and its property.
-pub type Target = (&'static str, fn(&[u8]));
+/// A target and its property: an assertion for every input; true when the input was well-formed.
+pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target. Its corpus is `fuzz/corpus/NAME/`.
 pub const TARGETS: &[Target] = &[
@@ -23,18 +24,17 @@ pub const TARGETS: &[Target] = &[
     ("jwks", credential::jwks),
     ("path", request::path),
     ("spiffe_id", identity::spiffe_id),
+    ("token", token::token),
     ("toml", config::toml),
     ("traceparent", request::traceparent),
 ];
 
-/// Runs the target called `name`.
+/// Runs the target called `name`; true when the input was well-formed.
 ///
 /// # Panics
 /// When there is none, or its property does not hold.
-pub fn run(name: &str, input: &[u8]) {
+pub fn run(name: &str, input: &[u8]) -> bool {
     let target = TARGETS.iter().find(|(known, _)| *known == name);
     assert!(target.is_some(), "no target {name}");
-    if let Some((_, property)) = target {
-        property(input);
-    }
+    target.is_some_and(|(_, property)| property(input))
 }

@@ -12,9 +12,9 @@ use portcullis::request::{
 };
 
 /// A path is kept verbatim. One that needs no admission reads the same to every server, however it decodes and splits.
-pub fn path(input: &[u8]) {
-    let Ok(text) = from_utf8(input) else { return };
-    let Ok(path) = CanonicalPath::parse(text) else { return };
+pub fn path(input: &[u8]) -> bool {
+    let Ok(text) = from_utf8(input) else { return false };
+    let Ok(path) = CanonicalPath::parse(text) else { return false };
     assert_eq!(path.as_str(), text);
     assert!(
         text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'?' | b'"' | b'<' | b'>'))
@@ -26,6 +26,7 @@ pub fn path(input: &[u8]) {
             assert_eq!(reading, segments, "{server} reads {text:?} differently");
         }
     }
+    true
 }
 
 /// How servers read a path.
@@ -78,8 +79,8 @@ fn decoded(text: &str) -> String {
 
 /// A host that parses is lower case without port, user or trailing dot, parses to itself, and is an address only when
 /// the standard library says the same.
-pub fn host(input: &[u8]) {
-    let Ok((host, port)) = Host::parse_authority(input) else { return };
+pub fn host(input: &[u8]) -> bool {
+    let Ok((host, port)) = Host::parse_authority(input) else { return false };
     let text = host.as_str();
     assert_eq!(text, text.to_ascii_lowercase());
     assert!(!text.is_empty() && !text.ends_with('.') && port != Some(0));
@@ -87,28 +88,31 @@ pub fn host(input: &[u8]) {
     assert_eq!(Host::parse(text), Ok(host.clone()));
     let numeric = text.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
     assert!(!numeric || text.parse::<Ipv4Addr>().is_ok(), "{text:?} looks like an address");
+    true
 }
 
 /// A `traceparent` that is kept says the same when it is written, and names a trace and a parent.
-pub fn traceparent(input: &[u8]) {
-    let Some(trace) = TraceContext::parse(input) else { return };
+pub fn traceparent(input: &[u8]) -> bool {
+    let Some(trace) = TraceContext::parse(input) else { return false };
     let written = format!("00-{}-{}-{:02x}", trace.trace_id(), trace.parent_id(), trace.flags());
     assert_eq!(written.len(), 55);
     assert!(input.get(2..55) == written.as_bytes().get(2..), "{written} was read from other bytes");
     assert_eq!(TraceContext::parse(written.as_bytes()), Some(trace));
     assert_ne!(trace.trace_id().to_string(), "0".repeat(32));
+    true
 }
 
 /// An element of `X-Forwarded-For` that parses is one address, never an IPv4 address in disguise.
-pub fn forwarded_for(input: &[u8]) {
-    let Some(address) = parse_forwarded_for(input) else { return };
+pub fn forwarded_for(input: &[u8]) -> bool {
+    let Some(address) = parse_forwarded_for(input) else { return false };
     assert_eq!(address, address.to_canonical());
     assert_eq!(parse_forwarded_for(address.to_string().as_bytes()), Some(address));
+    true
 }
 
 /// A whole head: what is admitted has one host, one length, no header that only a proxy may set, and its target verbatim.
-pub fn head(input: &[u8]) {
-    let Some(received) = received(input, IpAddr::V4(Ipv4Addr::LOCALHOST)) else { return };
+pub fn head(input: &[u8]) -> bool {
+    let Some(received) = received(input, IpAddr::V4(Ipv4Addr::LOCALHOST)) else { return false };
     let hosts: Vec<&HeaderValue> = received.headers().get_all("host").iter().collect();
     assert_eq!(hosts.len(), 1, "exactly one host");
     assert!(
@@ -122,6 +126,7 @@ pub fn head(input: &[u8]) {
         let name = name.as_str().replace('_', "-");
         assert!(!name.starts_with("x-forwarded-") && name != "forwarded" && name != "x-real-ip", "{name} came through");
     }
+    true
 }
 
 /// Reads `METHOD target` and header lines the way a lenient HTTP layer would, and takes it in over a plain connection.
