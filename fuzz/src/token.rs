@@ -47,6 +47,7 @@ static HOUSE: LazyLock<Option<House>> = LazyLock::new(|| {
             max_bytes: 8192,
             groups: GroupsClaim { path: ClaimPath::parse("groups")?, form: GroupsForm::List },
             binding: Binding::IfBound,
+            dpop_nonce: false,
         },
         algorithms: vec![Algorithm::from_name("HS256")?],
         token_types: vec![TokenType::named("at+jwt")],
