@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
@@ -25,21 +25,22 @@ use super::target::Target;
 use super::upgrade::Upgrade;
 use super::upstreams::{Upstream, Upstreams};
 use super::{Forwarded, Pools, Timings};
-use crate::identity::{Name, PeerCertificate, Subject, TokenFacts};
+use crate::identity::{Name, PeerFacts, Principal, TokenFacts};
 use crate::lease::Lease;
-use crate::request::{self, Connection};
+use crate::request::{self, RequestId};
 
 /// An admitted request, in parts.
 pub(super) struct Exchange {
     pub(super) parts: http::request::Parts,
     pub(super) body: request::Body,
-    pub(super) connection: Arc<Connection>,
+    pub(super) id: RequestId,
     pub(super) source: IpAddr,
-    pub(super) request_id: HeaderValue,
+    /// Whether the client spoke TLS to us.
+    pub(super) encrypted: bool,
     pub(super) upstream: Name,
     pub(super) pass_authorization: bool,
-    pub(super) subject: Subject,
     pub(super) token: Option<Arc<TokenFacts>>,
+    pub(super) peer: Option<Arc<PeerFacts>>,
     pub(super) lease: Rc<Lease>,
 }
 
@@ -49,7 +50,7 @@ struct Attempt<'a> {
     upstreams: &'a Upstreams,
     upstream: &'a Upstream,
     target: Target,
-    subject: Subject,
+    principal: Option<Principal>,
     source: IpAddr,
     lease: Rc<Lease>,
     total: Option<Instant>,
@@ -74,16 +75,12 @@ impl Exchange {
         let settings = &upstream.settings;
         let upgrade = Upgrade::asked(&mut self.parts, &self.body)?;
         let target = Target::of(&self.parts)?;
-        let peer = match &self.connection.peer {
-            PeerCertificate::Verified(identity) => Some(&**identity.facts()),
-            PeerCertificate::Absent | PeerCertificate::Refused(_) => None,
-        };
         let origin = Origin {
             source: self.source,
-            encrypted: self.connection.tls.is_some(),
+            encrypted: self.encrypted,
             authority: target.authority(),
-            peer,
-            request_id: self.request_id,
+            peer: self.peer.as_deref(),
+            request_id: self.id,
         };
         let journey = Journey {
             settings,
@@ -108,7 +105,7 @@ impl Exchange {
             upstreams,
             upstream,
             target,
-            subject: self.subject,
+            principal: self.token.as_ref().map(|token| token.principal.clone()),
             source: self.source,
             lease: self.lease,
             total,
@@ -162,9 +159,9 @@ impl Attempt<'_> {
     }
 
     fn pick(&self) -> Option<&Arc<Endpoint>> {
-        match &self.subject {
-            Subject::Principal(principal) => self.upstream.pick(principal, &self.tried),
-            Subject::Anonymous => self.upstream.pick(self.source, &self.tried),
+        match &self.principal {
+            Some(principal) => self.upstream.pick(principal, &self.tried),
+            None => self.upstream.pick(self.source, &self.tried),
         }
     }
 

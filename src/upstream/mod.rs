@@ -114,3 +114,6 @@ impl Pools {
         pool
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::identity::PeerFacts;
+use crate::request::RequestId;
 use crate::upstream::settings::OriginHeaders;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -30,7 +31,7 @@ pub(in crate::upstream) struct Origin<'a> {
     /// The client's certificate.
     pub(in crate::upstream) peer: Option<&'a PeerFacts>,
     /// The request's id.
-    pub(in crate::upstream) request_id: HeaderValue,
+    pub(in crate::upstream) request_id: RequestId,
 }
 
 /// Sets the fields.
@@ -41,7 +42,10 @@ pub(super) fn set(headers: &mut HeaderMap, wanted: OriginHeaders, origin: Origin
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.insert(X_FORWARDED_HOST, origin.authority.clone());
     headers.insert(X_FORWARDED_PORT, stated.unwrap_or(HeaderValue::from_static(port)));
-    headers.insert(X_REQUEST_ID, origin.request_id);
+    // Digits always make a header value.
+    if let Ok(id) = HeaderValue::try_from(origin.request_id.to_string()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
     if wanted.forwarded
         && let Some(value) = forwarded(origin.source, scheme, origin.authority)
     {
