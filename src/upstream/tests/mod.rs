@@ -1,4 +1,8 @@
 //! The room against real sockets: raw clients in front, raw services behind, bytes compared as they arrived.
 
+mod faults;
 mod harness;
 mod head;
+mod pool;
+mod retry;
+mod tls;
