@@ -23,6 +23,7 @@ pub use snapshot::Snapshot;
 use crate::audit::{Recorder, Trail};
 use crate::authn::TokenCache;
 use crate::credential;
+use crate::lease::Leases;
 use crate::rejection::{Rejection, render};
 use crate::request::{Arrival, Body, Connection, Received};
 use crate::route::Resolved;
@@ -34,6 +35,7 @@ pub struct Gateway {
     snapshot: Arc<ArcSwap<Snapshot>>,
     tokens: TokenCache,
     pools: Pools,
+    leases: Leases,
     recorder: Rc<Recorder>,
     clock: Clock,
 }
@@ -48,7 +50,14 @@ enum Answer {
 impl Gateway {
     /// A gate over the configuration in force, which a reload swaps underneath it.
     pub fn new(snapshot: Arc<ArcSwap<Snapshot>>, recorder: Rc<Recorder>, clock: Clock) -> Self {
-        Self { snapshot, tokens: TokenCache::default(), pools: Pools::new(), recorder, clock }
+        let leases = Leases::new({
+            let (snapshot, clock) = (snapshot.clone(), clock.clone());
+            move |grant| {
+                let now = clock.now();
+                (snapshot.load().policy.renew(grant, now), now)
+            }
+        });
+        Self { snapshot, tokens: TokenCache::default(), pools: Pools::new(), leases, recorder, clock }
     }
 
     /// Answers one request. Never fails: what goes wrong inside is a refusal.
@@ -98,6 +107,6 @@ impl Gateway {
         if !trail.reserve() {
             return Err(Rejection::AuditUnavailable);
         }
-        Ok(Answer::Forwarded(self.pools.forward(allowed, &snapshot.upstreams).await?))
+        Ok(Answer::Forwarded(self.pools.forward(allowed, &snapshot.upstreams, &self.leases, now).await?))
     }
 }

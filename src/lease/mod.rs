@@ -2,11 +2,16 @@
 //!
 //! A decision is made for a moment; a stream, an upload or a WebSocket outlives it. Such an exchange holds a [`Lease`]
 //! over its grant. Its bodies and its tunnel ask the lease each time they move or wait, and end when it has ended: an
-//! HTTP/1.1 connection is closed, an HTTP/2 stream is reset, a WebSocket gets a close frame. The lease ends at the
-//! grant's expiry, or earlier when [`Leases::renew`] decides again and is told that the grant no longer holds.
+//! HTTP/1.1 connection is closed, an HTTP/2 stream is reset, a WebSocket gets a close frame.
+//!
+//! The grant is decided on again when it expires, and whenever [`Leases::review`] is called: after a reload, after a
+//! revocation. What the judge says then either goes on or ends; it can never open anything.
+
+mod leases;
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::fmt;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -14,10 +19,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+pub use self::leases::Leases;
 use crate::identity::Reason;
+use crate::policy::{Grant, Renewal};
 
 /// An exchange this young is answered whole even when its grant expires meanwhile: what was decided an instant before
-/// the expiry is an ordinary request, not a stream. A grant that is taken away by [`Leases::renew`] ends at once.
+/// the expiry is an ordinary request, not a stream. A grant that [`Leases::review`] ends, ends at once.
 pub const LEAST: Duration = Duration::from_secs(10);
 
 /// How an exchange that outlived its decision ended.
@@ -32,34 +39,64 @@ pub struct Ended {
 }
 
 /// One exchange's hold on its grant. Shared by the request's body, the answer's body and the tunnel.
-#[derive(Debug)]
 pub struct Lease {
-    deadline: Option<Instant>,
+    terms: Terms,
+    deadline: Cell<Option<Instant>>,
     ended: Cell<Option<Reason>>,
     waiting: RefCell<Vec<Waker>>,
 }
 
+/// What decides about the lease when its time is over.
+enum Terms {
+    Granted {
+        grant: RefCell<Grant>,
+        judge: leases::Judge,
+    },
+    /// Nothing renews it.
+    #[cfg(test)]
+    Fixed,
+}
+
 impl Lease {
-    /// A lease that ends at `expires_at` (wall clock, as of `now`), but not in its first ten seconds; without an expiry
-    /// it lasts until it is ended.
-    pub fn until(expires_at: Option<Timestamp>, now: Timestamp) -> Self {
-        let left = expires_at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default().max(LEAST));
-        let deadline = left.and_then(|left| Instant::now().checked_add(left));
-        Self { deadline, ended: Cell::new(None), waiting: RefCell::default() }
+    fn new(terms: Terms, expires_at: Option<Timestamp>, now: Timestamp) -> Self {
+        let deadline = Cell::new(instant(expires_at, now, LEAST));
+        Self { terms, deadline, ended: Cell::new(None), waiting: RefCell::default() }
     }
 
-    /// When it ends by itself.
-    pub const fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    /// When it has to be looked at again.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get()
     }
 
-    /// Why it has ended, as of `now`; `None` while it holds.
+    /// Why it has ended, as of `now`; `None` while it holds. A grant whose time is over is decided on again here.
     pub fn ended(&self, now: Instant) -> Option<Reason> {
-        self.ended.get().or_else(|| self.deadline.filter(|end| now >= *end).map(|_| Reason::TokenExpired))
+        if self.ended.get().is_none() && self.deadline.get().is_some_and(|end| now >= end) {
+            self.review();
+        }
+        self.ended.get()
     }
 
-    /// Ends it now and wakes whoever waits on it. The first reason stays.
-    pub fn end(&self, reason: Reason) {
+    /// Decides again, now.
+    fn review(&self) {
+        match &self.terms {
+            Terms::Granted { grant, judge } => {
+                let (renewal, now) = judge(&grant.borrow());
+                match renewal {
+                    Renewal::Ended(reason) => self.end(reason),
+                    Renewal::Renewed(terms) => {
+                        // A judge that renews what has expired would be asked again at once, and again: not for a second.
+                        self.deadline.set(instant(terms.expires_at(), now, Duration::from_secs(1)));
+                        grant.replace(terms);
+                    }
+                }
+            }
+            #[cfg(test)]
+            Terms::Fixed => self.end(Reason::TokenExpired),
+        }
+    }
+
+    /// Ends it and wakes whoever waits on it. The first reason stays.
+    fn end(&self, reason: Reason) {
         if self.ended.get().is_none() {
             self.ended.set(Some(reason));
         }
@@ -68,7 +105,7 @@ impl Lease {
         }
     }
 
-    /// Has `context`'s task woken when the lease is ended early. The expiry is the caller's to time: a body has a timer
+    /// Has `context`'s task woken when the lease is ended early. The deadline is the caller's to time: a body has a timer
     /// of its own anyway.
     pub fn wake_when_ended(&self, context: &Context<'_>) {
         let mut waiting = self.waiting.borrow_mut();
@@ -79,17 +116,48 @@ impl Lease {
 
     /// Waits for the end.
     pub async fn over(&self) -> Reason {
-        let mut timer: Option<Pin<Box<Sleep>>> = self.deadline.map(|end| Box::pin(sleep_until(end)));
+        let mut timer: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|context| {
-            if let Some(reason) = self.ended(Instant::now()) {
-                return Poll::Ready(reason);
-            }
-            self.wake_when_ended(context);
-            match timer.as_mut().map(|timer| timer.as_mut().poll(context)) {
-                Some(Poll::Ready(())) => Poll::Ready(Reason::TokenExpired),
-                _ => Poll::Pending,
+            loop {
+                if let Some(reason) = self.ended(Instant::now()) {
+                    return Poll::Ready(reason);
+                }
+                self.wake_when_ended(context);
+                let Some(deadline) = self.deadline() else { return Poll::Pending };
+                let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+                timer.as_mut().reset(deadline);
+                if timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
             }
         })
         .await
     }
 }
+
+/// A moment of the wall clock on the clock that never steps, at least `least` away.
+fn instant(at: Option<Timestamp>, now: Timestamp, least: Duration) -> Option<Instant> {
+    let left = Duration::try_from(at?.duration_since(now)).unwrap_or_default().max(least);
+    Instant::now().checked_add(left)
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("deadline", &self.deadline).field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Lease {
+    /// A lease over nothing, for tests of what leases end.
+    pub(crate) fn until(expires_at: Option<Timestamp>, now: Timestamp) -> std::rc::Rc<Self> {
+        std::rc::Rc::new(Self::new(Terms::Fixed, expires_at, now))
+    }
+
+    pub(crate) fn end_for(&self, reason: Reason) {
+        self.end(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,9 +11,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::body::{Body, Failure, Limits, Progress, RequestBody, Watch};
@@ -26,8 +27,10 @@ use super::upgrade::Upgrade;
 use super::upstreams::{Upstream, Upstreams};
 use super::{Forwarded, Pools, Timings};
 use crate::identity::{Name, PeerFacts, Principal, TokenFacts};
-use crate::lease::Lease;
+use crate::lease::{Lease, Leases};
+use crate::policy::Allowed;
 use crate::request::{self, RequestId};
+use crate::route::Authorization;
 
 /// An admitted request, in parts.
 pub(super) struct Exchange {
@@ -41,6 +44,10 @@ pub(super) struct Exchange {
     pub(super) pass_authorization: bool,
     pub(super) token: Option<Arc<TokenFacts>>,
     pub(super) peer: Option<Arc<PeerFacts>>,
+    /// Header fields that rules set, and that a client must not.
+    pub(super) owned: Vec<HeaderName>,
+    /// Header fields that the rule that allowed sets.
+    pub(super) granted: Vec<(HeaderName, HeaderValue)>,
     pub(super) lease: Rc<Lease>,
 }
 
@@ -63,12 +70,36 @@ struct Attempt<'a> {
 
 /// What became of one try.
 enum Outcome {
-    Answer(Response<Incoming>, Hold, Watch),
+    Answer(Box<(Response<Incoming>, Hold, Watch)>),
     /// The same request again, over a new connection to the same endpoint.
     Again(Box<Request<RequestBody>>),
 }
 
 impl Exchange {
+    /// Takes an admitted request apart. This is the only way from a decision to a service.
+    pub(super) fn of(allowed: Allowed, leases: &Leases, now: Timestamp) -> Self {
+        let (identified, grant) = allowed.into_parts();
+        let peer = identified.peer().cloned();
+        let (routed, token) = identified.into_parts();
+        let (received, route, _) = routed.into_parts();
+        let (id, source) = (received.id(), received.source());
+        let (parts, body, connection) = received.into_parts();
+        Self {
+            parts,
+            body,
+            id,
+            source,
+            encrypted: connection.tls.is_some(),
+            upstream: route.upstream.clone(),
+            pass_authorization: route.authorization == Authorization::Pass,
+            token,
+            peer,
+            owned: grant.owned_headers().to_vec(),
+            granted: grant.headers().to_vec(),
+            lease: leases.open(grant, now),
+        }
+    }
+
     /// Forwards the request and gives the answer's head as soon as it is there.
     pub(super) async fn run(mut self, pools: &Pools, upstreams: &Upstreams) -> Result<Forwarded, ForwardError> {
         let upstream = upstreams.find(&self.upstream).ok_or_else(|| ForwardError::Unknown(self.upstream.clone()))?;
@@ -88,6 +119,8 @@ impl Exchange {
             origin,
             token: self.token.as_deref(),
             pass_authorization: self.pass_authorization,
+            owned: &self.owned,
+            granted: self.granted,
         };
         journey.walk(&mut self.parts.headers)?;
         if http_body::Body::size_hint(&self.body).lower() > settings.max_request_body {
@@ -143,7 +176,10 @@ impl Attempt<'_> {
                 }
             };
             match self.send(&endpoint, hold, request).await {
-                Ok(Outcome::Answer(response, hold, watch)) => return self.answered(&endpoint, response, hold, watch),
+                Ok(Outcome::Answer(answer)) => {
+                    let (response, hold, watch) = *answer;
+                    return self.answered(&endpoint, response, hold, watch);
+                }
                 Ok(Outcome::Again(again)) => {
                     request = *again;
                     fresh = true;
@@ -212,7 +248,7 @@ impl Attempt<'_> {
         };
         self.timings.first_byte = start.elapsed();
         match sent {
-            Ok(Ok(response)) => Ok(Outcome::Answer(response, hold, watch)),
+            Ok(Ok(response)) => Ok(Outcome::Answer(Box::new((response, hold, watch)))),
             Ok(Err(failed)) => self.failed(endpoint, hold.reused, failed, spare),
             Err(cut) => Err(self.cut(endpoint, cut)),
         }
@@ -310,7 +346,7 @@ impl Attempt<'_> {
         headers::answer(&mut parts.headers, &settings.response_headers);
         parts.extensions.clear();
         parts.version = http::Version::HTTP_11;
-        watch.from_now_on(settings.timeouts.idle);
+        watch.begin_again(settings.timeouts.idle);
         let response = Response::from_parts(parts, Body::new(incoming, watch, hold));
         Ok(Forwarded { response, upstream, endpoint, timings, tunnel: None })
     }

@@ -1,4 +1,16 @@
-//! Room 6: forwards an `Allowed`, and nothing else, to the service behind.
+//! Room 6: forwards an [`Allowed`], and nothing else, to the service behind.
+//!
+//! In: an `Allowed`, by value. Out: the answer's head and a body that streams, or a [`ForwardError`].
+//!
+//! | file | what happens there |
+//! |---|---|
+//! | `forward` | the exchange: one place, one connection, the request, the answer, and what may be tried again |
+//! | `headers` | the journey of the header fields: strip, then set |
+//! | `target` | the request target, byte for byte what was authorised |
+//! | `body` | streaming both ways, with deadlines |
+//! | `upgrade`, `tunnel`, `websocket` | upgraded connections |
+//! | `upstreams`, `endpoint`, `balance`, `budget`, `health` | what all workers share |
+//! | `pool`, `connect`, `tls` | one worker's connections |
 
 mod balance;
 mod body;
@@ -23,19 +35,21 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Response};
+use http::Response;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 pub use self::body::Body;
 use self::endpoint::Endpoint;
 pub use self::error::{Deadline, ForwardError, StreamError};
+use self::forward::Exchange;
 pub use self::headers::is_owned;
 use self::pool::Pool;
 use self::settings::Settings;
 pub use self::tls::{Tls, TlsError, TlsParts};
 pub use self::upstreams::{EndpointStatus, Upstreams};
 use crate::identity::Name;
-use crate::lease::Ended;
+use crate::lease::{Ended, Leases};
 use crate::policy::Allowed;
 
 /// One worker's connections to every endpoint. They outlive a reload that does not concern them.
@@ -74,32 +88,18 @@ impl Pools {
         Self::default()
     }
 
-    /// Forwards an admitted request.
+    /// Forwards an admitted request and gives the answer's head as soon as it is there.
     ///
     /// # Errors
-    /// [`ForwardError`].
-    pub async fn forward(&self, allowed: Allowed, upstreams: &Upstreams) -> Result<Forwarded, ForwardError> {
-        let (identified, grant) = allowed.into_parts();
-        let subject = identified.subject();
-        let (routed, token) = identified.into_parts();
-        let (received, route, _) = routed.into_parts();
-        let source = received.source();
-        let request_id = HeaderValue::try_from(received.id().to_string()).map_err(|_| ForwardError::BodyTimeout)?;
-        let (parts, body, connection) = received.into_parts();
-        let lease = Rc::new(crate::lease::Lease::until(grant.expires_at(), jiff::Timestamp::now()));
-        let exchange = forward::Exchange {
-            parts,
-            body,
-            connection,
-            source,
-            request_id,
-            upstream: route.upstream.clone(),
-            pass_authorization: route.authorization == crate::route::Authorization::Pass,
-            subject,
-            token,
-            lease,
-        };
-        exchange.run(self, upstreams).await
+    /// [`ForwardError`] when there is no answer. Dropping the future takes the request back: its connection is closed.
+    pub async fn forward(
+        &self,
+        allowed: Allowed,
+        upstreams: &Upstreams,
+        leases: &Leases,
+        now: Timestamp,
+    ) -> Result<Forwarded, ForwardError> {
+        Exchange::of(allowed, leases, now).run(self, upstreams).await
     }
 
     /// The pool of an endpoint. A new endpoint means that the configuration has changed: what it no longer names goes.

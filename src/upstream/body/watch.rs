@@ -42,40 +42,34 @@ impl Watch {
     }
 
     /// Another wait begins, with another patience.
-    pub(in crate::upstream) const fn from_now_on(&mut self, idle: Duration) {
+    pub(in crate::upstream) const fn begin_again(&mut self, idle: Duration) {
         self.idle = idle;
         self.waiting_since = None;
     }
 
     /// Nothing has come: ready when that has lasted too long.
     pub(in crate::upstream) fn waits(&mut self, context: &mut Context<'_>) -> Poll<StreamError> {
-        let now = Instant::now();
-        if let Some(cut) = self.past(now) {
-            return Poll::Ready(cut);
-        }
-        let since = *self.waiting_since.get_or_insert(now);
-        if now.duration_since(since) >= self.idle {
-            return Poll::Ready(StreamError::Timeout(Deadline::Idle));
-        }
-        self.lease.wake_when_ended(context);
-        let next = [since.checked_add(self.idle), self.total, self.lease.deadline()].into_iter().flatten().min();
-        let Some(next) = next else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
-        if timer.deadline() > next || timer.is_elapsed() {
-            timer.as_mut().reset(next);
-        }
-        while timer.as_mut().poll(context).is_ready() {
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        loop {
             let now = Instant::now();
-            if let Some(cut) = self.lease.ended(now).map(StreamError::LeaseEnded) {
+            if let Some(cut) = self.past(now) {
                 return Poll::Ready(cut);
             }
-            if now >= next {
-                let idle = now.duration_since(since) >= self.idle;
-                return Poll::Ready(StreamError::Timeout(if idle { Deadline::Idle } else { Deadline::Total }));
+            if now.duration_since(since) >= self.idle {
+                return Poll::Ready(StreamError::Timeout(Deadline::Idle));
             }
-            timer.as_mut().reset(next);
+            self.lease.wake_when_ended(context);
+            let next = [since.checked_add(self.idle), self.total, self.lease.deadline()].into_iter().flatten().min();
+            let Some(next) = next else { return Poll::Pending };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+            // A timer that is set too early fires, finds nothing due, and is set anew: rarer than setting it each time.
+            if timer.is_elapsed() || timer.deadline() > next {
+                timer.as_mut().reset(next);
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
         }
-        Poll::Pending
     }
 
     fn past(&self, now: Instant) -> Option<StreamError> {

@@ -26,19 +26,24 @@ pub(super) struct Journey<'a> {
     pub(super) token: Option<&'a TokenFacts>,
     /// `authorization = "pass"` on the route.
     pub(super) pass_authorization: bool,
+    /// Header fields that rules of the policy set: none of them is a client's.
+    pub(super) owned: &'a [HeaderName],
+    /// Header fields that the rule that allowed sets.
+    pub(super) granted: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Journey<'_> {
     /// Makes the client's header fields the service's.
     pub(super) fn walk(self, headers: &mut HeaderMap) -> Result<(), ForwardError> {
         let trailers_wanted = wants_trailers(headers);
-        self.reserved.strip(headers);
+        self.reserved.strip(headers, self.owned);
         headers.remove(HOST);
         if !self.pass_authorization {
             headers.remove(AUTHORIZATION);
             headers.remove(DPOP);
         }
         apply(&self.settings.request_headers, headers);
+        headers.extend(self.granted);
         let peer = self.origin.peer;
         origin::set(headers, self.settings.origin, self.origin);
         identity::set(headers, &self.settings.identity, self.token, peer)?;

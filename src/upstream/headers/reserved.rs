@@ -77,13 +77,13 @@ impl Reserved {
     }
 
     /// Takes out of a request's head all that a client must not say: what belongs to its connection, what `Connection`
-    /// names, and what only the gateway says.
-    pub(in crate::upstream) fn strip(&self, headers: &mut HeaderMap) {
+    /// names, and what only the gateway says; `owned` are the names that rules of the policy set.
+    pub(in crate::upstream) fn strip(&self, headers: &mut HeaderMap, owned: &[HeaderName]) {
         remove_named_by_connection(headers);
-        let gone: Vec<HeaderName> = headers.keys().filter(|name| self.is_reserved(name)).cloned().collect();
-        for name in gone {
-            headers.remove(name);
-        }
+        let owned: Vec<Plain> = owned.iter().map(Plain::of).collect();
+        retain(headers, |name, plain| {
+            !self.is_reserved(name) && !owned.iter().any(|owned| owned.as_bytes() == plain.as_bytes())
+        });
     }
 
     /// Takes out of a request's trailers what may not stand there.

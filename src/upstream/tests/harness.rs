@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Frame;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -92,12 +92,14 @@ pub(super) struct Who {
     pub(super) peer: Option<Arc<PeerFacts>>,
     pub(super) pass_authorization: bool,
     pub(super) expires_at: Option<Timestamp>,
+    pub(super) owned: Vec<HeaderName>,
+    pub(super) granted: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Default for Who {
     fn default() -> Self {
         let token = Some(Arc::new(token("u-17", json!({}))));
-        Self { token, peer: None, pass_authorization: false, expires_at: None }
+        Self { token, peer: None, pass_authorization: false, expires_at: None, owned: Vec::new(), granted: Vec::new() }
     }
 }
 
@@ -210,7 +212,7 @@ impl Worker {
 
     async fn answer(self, request: Request<Incoming>, source: IpAddr) -> Response<Watched> {
         let (parts, body) = request.into_parts();
-        let lease = Rc::new(Lease::until(self.who.expires_at, Timestamp::now()));
+        let lease = Lease::until(self.who.expires_at, Timestamp::now());
         self.leases.borrow_mut().push(lease.clone());
         let exchange = Exchange {
             parts,
@@ -222,6 +224,8 @@ impl Worker {
             pass_authorization: self.who.pass_authorization,
             token: self.who.token.clone(),
             peer: self.who.peer.clone(),
+            owned: self.who.owned.clone(),
+            granted: self.who.granted.clone(),
             lease,
         };
         let upstreams = self.upstreams.borrow().clone();
