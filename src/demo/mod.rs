@@ -9,11 +9,14 @@ mod certificates;
 mod echo;
 mod identity_provider;
 mod loopback;
+mod stage;
+pub mod tour;
 
 pub use authority::{Authority, AuthorityError, Issued, Leaf, Purpose, Validity};
 pub use caller::{CallError, Caller};
 pub use certificates::{Certificates, Names, WriteError};
 pub use echo::Echo;
 pub use identity_provider::{
-    Endpoint, FormerKeys, IdentityProvider, Mood, OPAQUE_PREFIX, Order, PERSON_GRANT, Signing,
+    Endpoint, FormerKeys, IdentityProvider, Mood, OPAQUE_PREFIX, Order, PEOPLE_CLIENT, PERSON_GRANT, Signing,
 };
+pub use stage::{Stage, StageError};

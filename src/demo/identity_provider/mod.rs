@@ -27,6 +27,7 @@ use register::{Client, Issued, PEOPLE};
 pub use keys::Signing;
 pub use mood::{Endpoint, Mood};
 pub use order::Order;
+pub use register::PEOPLE_CLIENT;
 
 /// How the provider's opaque tokens begin.
 pub const OPAQUE_PREFIX: &str = "ptk_";
@@ -121,7 +122,7 @@ impl IdentityProvider {
     pub fn token(&self, person: &str) -> Order<'_> {
         match PEOPLE.iter().find(|known| known.name == person) {
             Some(person) => Order::for_person(&self.shared, person),
-            None => Order::new(&self.shared, person, register::PEOPLE_CLIENT, &[]),
+            None => Order::new(&self.shared, person, PEOPLE_CLIENT, &[]),
         }
     }
 

@@ -93,7 +93,7 @@ pub(super) enum ClientPurpose {
 }
 
 /// The client that gets tokens for people.
-pub(super) const PEOPLE_CLIENT: &str = "demo-cli";
+pub const PEOPLE_CLIENT: &str = "demo-cli";
 
 /// The clients of the demo, with fresh secrets. `None` when the system gives no random numbers.
 pub(super) fn clients() -> Option<Vec<Client>> {
