@@ -14,6 +14,7 @@ mod control;
 mod dev_certs;
 mod man;
 pub mod output;
+mod policy;
 mod run;
 
 use output::{Color, Format, Terminal};
@@ -69,6 +70,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Policy(policy::Args),
     /// Have a running Portcullis read its configuration again
     ///
     /// A configuration with faults leaves everything as it is, and the faults are shown here.
@@ -86,6 +88,7 @@ impl Command {
         match self {
             Self::Run(args) => run::run(args, terminal),
             Self::Check(args) => check::run(args, terminal),
+            Self::Policy(args) => policy::run(args, terminal),
             Self::Reload(args) => control::reload(args, terminal),
             Self::Status(args) => control::status(args, terminal),
             #[cfg(feature = "demo")]

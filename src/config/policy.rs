@@ -4,6 +4,7 @@
 //! `[[route]]` stands in the same files and is read by [`super::route`].
 
 mod condition;
+pub mod describe;
 mod matching;
 mod names;
 mod peer;

@@ -37,7 +37,7 @@ fn read(table: &Table<'_>, names: &Names<'_>, rules: &HashSet<Name>) -> Option<T
 }
 
 /// Reads a described request: `request`, `token`, `device`, `workload`, `source`, `now`.
-fn read_case(table: &Table<'_>, names: &Names<'_>) -> Option<Case> {
+pub(super) fn read_case(table: &Table<'_>, names: &Names<'_>) -> Option<Case> {
     let now = table.get("now");
     let at = match now {
         None => DEFAULT_NOW.parse().ok(),

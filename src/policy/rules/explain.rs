@@ -2,6 +2,8 @@
 //!
 //! Walks the same tree as [`evaluate`](super::evaluate()), without stopping early. That both agree is tested.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -63,14 +65,19 @@ pub struct Node {
 pub fn explain(rules: &RouteRules, facts: &Facts<'_>, now: Timestamp) -> Explanation {
     let verdict = evaluate(rules, facts, now);
     let refusal = Refusal::of(&verdict, rules, facts, now);
-    let every = rules.enforced().chain(rules.shadows());
+    let of =
+        |rules: &[Arc<Rule>]| -> Vec<_> { rules.iter().map(|rule| RuleExplanation::of(rule, facts, now)).collect() };
+    let mut allows = of(rules.allows());
+    // Nearest miss first; those that admit stand at the top, since they lack nothing.
+    allows.sort_by_key(|rule| rule.condition.lacks());
+    let every = [of(rules.denies()), of(rules.requirements()), allows, of(rules.shadows())];
     Explanation {
         allowed: verdict.is_allowed(),
         reason: refusal.as_ref().map(|refusal| refusal.reason.code()),
         rule: verdict.rule().map(|rule| rule.name.to_string()),
         nearest: refusal.as_ref().and_then(|refusal| refusal.nearest.clone()),
         advice: refusal.as_ref().and_then(|refusal| refusal.advice.as_deref().map(Into::into)),
-        rules: every.map(|rule| RuleExplanation::of(rule, facts, now)).collect(),
+        rules: every.into_iter().flatten().collect(),
     }
 }
 
@@ -85,11 +92,11 @@ impl Explanation {
     pub fn verdict(&self) -> (bool, Option<&str>) {
         let first = |effect: Effect, applies: bool| {
             let enforced = self.rules.iter().filter(|rule| !rule.shadow && rule.effect == effect.as_str());
-            enforced.map(|rule| (rule.applies, rule.rule.as_str())).find(|(did, _)| *did == applies)
+            enforced.filter(|rule| rule.applies == applies).map(|rule| rule.rule.as_str()).min()
         };
         match (first(Effect::Deny, true), first(Effect::Require, false), first(Effect::Allow, true)) {
-            (Some((_, rule)), _, _) | (None, Some((_, rule)), _) => (false, Some(rule)),
-            (None, None, Some((_, rule))) => (true, Some(rule)),
+            (Some(rule), _, _) | (None, Some(rule), _) => (false, Some(rule)),
+            (None, None, Some(rule)) => (true, Some(rule)),
             (None, None, None) => (false, None),
         }
     }
@@ -118,6 +125,16 @@ impl RuleExplanation {
 }
 
 impl Node {
+    /// How many criteria stand in the way; of alternatives those that lack least.
+    fn lacks(&self) -> usize {
+        match (self.truth, self.parts.as_slice(), self.wanted.as_str()) {
+            (Truth::Holds, _, _) => 0,
+            (_, [], _) | (_, _, "not") => 1,
+            (_, parts, "any of") => parts.iter().map(Self::lacks).min().unwrap_or(1),
+            (_, parts, _) => parts.iter().map(Self::lacks).sum(),
+        }
+    }
+
     fn of(condition: &Condition, facts: &Facts<'_>, reading: Reading) -> Self {
         let join = |wanted: &str, parts: &[Condition], start: Truth, join: fn(Truth, Truth) -> Truth| {
             let parts: Vec<_> = parts.iter().map(|part| Self::of(part, facts, reading)).collect();

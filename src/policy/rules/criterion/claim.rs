@@ -61,7 +61,7 @@ impl ClaimCriterion {
 
     pub(super) fn wanted(&self) -> String {
         let path = &self.path;
-        let values = |values: &[Value]| values.iter().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(" or ");
+        let values = |values: &[Value]| values.iter().map(plain).collect::<Vec<_>>().join(" or ");
         match &self.test {
             ClaimTest::Present(true) => format!("a claim `{path}`"),
             ClaimTest::Present(false) => format!("no claim `{path}`"),
@@ -89,6 +89,10 @@ impl ClaimCriterion {
             }
         }
     }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| format!("`{value}`"), |text| format!("`{text}`"))
 }
 
 fn scalar(value: &Value, holds: impl Fn(&Value) -> bool) -> Truth {

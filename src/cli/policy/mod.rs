@@ -1,0 +1,70 @@
+//! `portcullis policy`: tests of a policy, and questions to it. Needs no key, no certificate and no network.
+
+mod coverage;
+mod explain;
+mod junit;
+mod test;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::output::Terminal;
+use crate::config::fault::{Fault, Faults};
+use crate::config::policy::project::Project;
+
+/// Test a policy, and ask it questions
+///
+/// Reads the policy files and, of portcullis.toml, only the names: no key, no certificate and no network is needed.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Test(test::Args),
+    Explain(Box<explain::Args>),
+    Coverage(coverage::Args),
+}
+
+pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
+    match &args.command {
+        Command::Test(args) => test::run(args, terminal),
+        Command::Explain(args) => explain::run(args, terminal),
+        Command::Coverage(args) => coverage::run(args, terminal),
+    }
+}
+
+/// Where the policy is.
+#[derive(clap::Args, Debug)]
+struct Place {
+    /// The directory of portcullis.toml
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    config: std::path::PathBuf,
+}
+
+impl Place {
+    /// Reads the policy; shows every fault, and `None` when there was one that matters.
+    fn open(&self, terminal: &Terminal) -> Option<Project> {
+        let faults = Faults::default();
+        let project = Project::open(&self.config, &faults);
+        settled(project, faults, &self.config, terminal)
+    }
+}
+
+fn settled(project: Option<Project>, faults: Faults, place: &Path, terminal: &Terminal) -> Option<Project> {
+    let errors = faults.errors();
+    let found = faults.into_sorted();
+    let shown: Vec<&Fault> = found.iter().filter(|fault| !fault.warning).collect();
+    for fault in &shown {
+        terminal.note(format_args!("{}\n", fault.render(terminal.colors_notes())));
+    }
+    if errors > 0 {
+        let noun = if errors == 1 { "fault" } else { "faults" };
+        terminal.error(format_args!("{errors} {noun} in {}", place.display()));
+    }
+    project.filter(|_| errors == 0)
+}
