@@ -1,10 +1,12 @@
 //! One listener while it runs: what the next connection meets, swapped as a whole on reload.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
+use tokio::sync::watch;
 
 use super::settings::{Door, Settings};
 use super::tls::ListenerTls;
@@ -14,11 +16,16 @@ use crate::telemetry::Clock;
 /// One listener, shared by all workers.
 pub(super) struct Entrance {
     pub(super) name: Name,
+    /// Where the configuration puts it.
+    pub(super) address: SocketAddr,
     opening: ArcSwap<Opening>,
+    closed: watch::Sender<bool>,
 }
 
 /// What a new connection meets.
 pub(super) struct Opening {
+    /// Another one for each configuration: a connection that knows it has nothing to ask.
+    pub(super) generation: u64,
     pub(super) door: OpenDoor,
     proxy_protocol: Vec<IpNet>,
 }
@@ -32,8 +39,9 @@ pub(super) enum OpenDoor {
 
 impl Entrance {
     pub(super) fn new(settings: &Settings, clock: &Clock) -> Result<Self, ListenerError> {
-        let opening = Opening::build(settings, clock)?;
-        Ok(Self { name: settings.name.clone(), opening: ArcSwap::from_pointee(opening) })
+        let opening = ArcSwap::from_pointee(Opening::build(settings, clock)?);
+        let closed = watch::Sender::new(false);
+        Ok(Self { name: settings.name.clone(), address: settings.address, opening, closed })
     }
 
     /// What a connection that is accepted now meets.
@@ -44,10 +52,24 @@ impl Entrance {
     pub(super) fn swap(&self, opening: Opening) {
         self.opening.store(Arc::new(opening));
     }
+
+    /// Nothing is accepted here any more; connections end after their next answer.
+    pub(super) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    pub(super) fn closing(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
 }
 
 impl Opening {
     pub(super) fn build(settings: &Settings, clock: &Clock) -> Result<Self, ListenerError> {
+        static GENERATION: AtomicU64 = AtomicU64::new(0);
         let door = match &settings.door {
             Door::Plain => OpenDoor::Plain,
             Door::Redirect { port } => OpenDoor::Redirect { port: *port },
@@ -57,7 +79,8 @@ impl Opening {
                 OpenDoor::Tls(tls)
             }
         };
-        Ok(Self { door, proxy_protocol: settings.proxy_protocol.clone() })
+        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { generation, door, proxy_protocol: settings.proxy_protocol.clone() })
     }
 
     /// Whether connections from `address` start with a PROXY header.

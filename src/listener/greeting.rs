@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rustls::HandshakeKind;
 use rustls::server::Acceptor;
@@ -12,7 +13,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::event::EventKind;
 use super::settings::ClientPolicy;
-use super::tls::{ListenerTls, Profile, Verdict, Witness, normal_host, witnessed};
+use super::tls::{ListenerTls, Verdict, Witness, normal_host, witnessed};
+use super::trust::Standing;
 use crate::identity::{PeerCertificate, PeerIdentity, PeerRefusal};
 use crate::request::{HttpVersion, TlsFacts};
 
@@ -22,6 +24,10 @@ pub(super) struct Greeted {
     pub(super) tls: TlsFacts,
     pub(super) peer: PeerCertificate,
     pub(super) http: HttpVersion,
+    /// The policy under which it was made.
+    pub(super) client: ClientPolicy,
+    /// What a verified certificate rests on.
+    pub(super) standing: Option<Arc<Standing>>,
 }
 
 /// Why there is no connection. `None` for a client that left without a word.
@@ -37,10 +43,12 @@ pub(super) async fn greet(socket: TcpStream, tls: &ListenerTls) -> Result<Greete
     let profile = tls.profile(server_name.as_deref()).clone();
     let witness = Rc::new(Witness::default());
     let finished = witnessed(witness.clone(), hello.into_stream(profile.config.clone())).await;
-    let verdict = witness.verified.take();
-    let stream = finished.map_err(|error| Some(failure(&error, verdict.as_ref())))?;
+    let verified = witness.verified.take();
+    let stream = finished.map_err(|error| Some(failure(&error, verified.as_ref())))?;
     let (_, session) = stream.get_ref();
-    let peer = peer(session, verdict);
+    let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+    let verdict = if resumed { witness.resumed.take().and_then(|session| session.standing).map(Ok) } else { verified };
+    let (peer, standing) = peer(session, verdict);
     let refused = match (&profile.client, &peer) {
         (ClientPolicy::Required(_), PeerCertificate::Absent) => Some(EventKind::CertificateMissing),
         (ClientPolicy::Required(_), PeerCertificate::Refused(why)) => Some(EventKind::CertificateRefused(*why)),
@@ -50,40 +58,36 @@ pub(super) async fn greet(socket: TcpStream, tls: &ListenerTls) -> Result<Greete
         return Err(Some((kind, None)));
     }
     let http = if session.alpn_protocol() == Some(b"h2") { HttpVersion::Http2 } else { HttpVersion::Http1 };
-    let tls = facts(session, server_name, &profile, tls);
-    Ok(Greeted { stream, tls, peer, http })
-}
-
-/// What the client showed. INVARIANT: a certificate counts as verified only with a verdict about that very leaf.
-fn peer(session: &rustls::ServerConnection, verdict: Option<Verdict>) -> PeerCertificate {
-    let Some(leaf) = session.peer_certificates().and_then(<[_]>::first) else { return PeerCertificate::Absent };
-    let standing = match verdict {
-        Some(Ok(standing)) if standing.is_of(leaf) => standing,
-        Some(Err(refusal)) => return PeerCertificate::Refused(refusal),
-        _ => return PeerCertificate::Refused(PeerRefusal::Malformed),
-    };
-    match PeerIdentity::from_handshake(session, standing.bundle.clone()) {
-        Some(identity) => PeerCertificate::Verified(identity),
-        None => PeerCertificate::Refused(PeerRefusal::Malformed),
-    }
-}
-
-fn facts(
-    session: &rustls::ServerConnection,
-    server_name: Option<Box<str>>,
-    profile: &Profile,
-    tls: &ListenerTls,
-) -> TlsFacts {
-    let version = match session.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLSv1.3",
-    };
-    TlsFacts {
-        version,
+    let tls = TlsFacts {
+        version: version(session),
         server_name,
         profile: profile.name.clone(),
         hosts: tls.hosts().clone(),
-        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        resumed,
+    };
+    Ok(Greeted { stream, tls, peer, http, client: profile.client.clone(), standing })
+}
+
+/// What the client showed. INVARIANT: a certificate counts as verified only with a verdict about that very leaf.
+fn peer(session: &rustls::ServerConnection, verdict: Option<Verdict>) -> (PeerCertificate, Option<Arc<Standing>>) {
+    let Some(leaf) = session.peer_certificates().and_then(<[_]>::first) else {
+        return (PeerCertificate::Absent, None);
+    };
+    let standing = match verdict {
+        Some(Ok(standing)) if standing.is_of(leaf) => standing,
+        Some(Err(refusal)) => return (PeerCertificate::Refused(refusal), None),
+        _ => return (PeerCertificate::Refused(PeerRefusal::Malformed), None),
+    };
+    match PeerIdentity::from_handshake(session, standing.bundle.clone()) {
+        Some(identity) => (PeerCertificate::Verified(identity), Some(standing)),
+        None => (PeerCertificate::Refused(PeerRefusal::Malformed), None),
+    }
+}
+
+fn version(session: &rustls::ServerConnection) -> &'static str {
+    match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
     }
 }
 

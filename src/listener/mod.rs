@@ -5,12 +5,21 @@
 //! [`Workers::start`] serves them, one thread and one runtime a worker, until [`Workers::drain`].
 
 mod accept;
+mod answer;
+mod attend;
 mod census;
+mod crowd;
 mod entrance;
 mod event;
 mod greeting;
+mod hall;
 mod limits;
+mod pace;
+mod proxy_header;
+mod redirect;
+mod resident;
 mod serve;
+mod service;
 mod settings;
 mod sockets;
 mod stream;
@@ -21,8 +30,10 @@ mod workers;
 pub use entrance::ListenerError;
 pub use event::{ConnectionEvent, EventKind, Observer};
 pub use limits::Limits;
+pub use proxy_header::{ProxyHeaderError, Stated, parse as parse_proxy_header};
+pub use service::Service;
 pub use settings::{ClientPolicy, Door, HostSettings, Settings, TlsSettings, TlsVersion};
 pub use sockets::{BindError, Sockets};
 pub use tls::{CertificateError, ServerCertificate};
 pub use trust::{AuthorityFault, Freshness, RevocationFault, Sources, TrustBundle, TrustError, WhenExpired};
-pub use workers::{Drained, Phase, Plan, StartError, WorkerSeat, Workers};
+pub use workers::{Drained, Phase, Plan, ReloadError, StartError, WorkerSeat, Workers};

@@ -1,74 +1,246 @@
-//! HTTP/1.1 and HTTP/2 on a connection that is known (RFC 9112, RFC 9113): hyper, with every limit set.
+//! HTTP/1.1 and HTTP/2 on a connection that is known (RFC 9112, RFC 9113): hyper with every limit set, and beside it
+//! the deadlines that hyper does not know.
 
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::error::Error;
-use std::future::Future;
-use std::pin::pin;
+use std::future::{self, Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::answer::Answer;
+use super::census::Present;
+use super::crowd::Place;
+use super::event::EventKind;
+use super::hall::Hall;
 use super::limits::Limits;
-use super::stream::Stream;
+use super::pace::{Due, Pace};
+use super::redirect;
+use super::resident::Resident;
+use super::service::Service;
+use super::stream::{Stream, Transport};
 use super::workers::Phase;
-use crate::request::{Connection, HttpVersion};
+use crate::request::HttpVersion;
+
+/// How a conversation ended that did not end well.
+pub(super) type Failed = (EventKind, Option<Box<str>>);
+
+/// One connection that is about to speak HTTP.
+pub(super) struct Visit {
+    pub(super) transport: Transport,
+    pub(super) present: Present,
+    pub(super) place: Place,
+    pub(super) resident: Resident,
+    pub(super) pace: Arc<Pace>,
+    pub(super) http: HttpVersion,
+    /// The port that every request is redirected to.
+    pub(super) redirect: Option<u16>,
+}
 
 /// Serves every request of a connection, until either side ends it, a deadline passes, or the worker drains.
-pub(super) async fn serve<S, F, B>(
-    stream: Stream,
-    connection: Arc<Connection>,
-    service: Rc<S>,
-    limits: &Limits,
-    mut phase: watch::Receiver<Phase>,
-) -> Result<(), hyper::Error>
-where
-    S: Fn(Request<Incoming>, Arc<Connection>) -> F + 'static,
-    F: Future<Output = Response<B>> + 'static,
-    B: Body + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    let http = connection.http;
-    let answer = service_fn(move |request| {
-        let answer = service(request, connection.clone());
-        async move { Ok::<_, Infallible>(answer.await) }
+pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Result<(), Failed> {
+    let Visit { mut transport, present, place, resident, pace, http, redirect } = visit;
+    // Until the client speaks, all that it costs is its handshake.
+    if !speaks(&mut transport, hall).await? {
+        return Ok(());
+    }
+    let io = TokioIo::new(Stream::new(transport, pace.clone(), present));
+    let front = Rc::new(Front {
+        hall: hall.clone(),
+        place: Cell::new(Some(place)),
+        resident,
+        pace,
+        retired: Cell::new(false),
+        http,
     });
-    let io = TokioIo::new(stream);
-    macro_rules! drive {
-        ($connection:expr) => {{
-            let mut connection = pin!($connection);
-            tokio::select! {
-                result = connection.as_mut() => return result,
-                _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
-            }
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                result = connection => result,
-                _ = phase.wait_for(|phase| *phase == Phase::Cut) => Ok(()),
-            }
-        }};
+    match (redirect, http) {
+        (Some(port), _) => {
+            let service = front.clone();
+            let service =
+                service_fn(move |request| future::ready(Ok::<_, Infallible>(service.redirect(&request, port))));
+            let connection = Box::pin(http1_builder(&hall.limits).serve_connection(io, service));
+            Conversation { connection, close: http1::Connection::graceful_shutdown, front }.hold().await
+        }
+        (None, HttpVersion::Http1) => {
+            let service = front.clone();
+            let service = service_fn(move |request| service.clone().answer(request));
+            let connection = Box::pin(http1_builder(&hall.limits).serve_connection(io, service).with_upgrades());
+            Conversation { connection, close: http1::UpgradeableConnection::graceful_shutdown, front }.hold().await
+        }
+        (None, HttpVersion::Http2) => {
+            let service = front.clone();
+            let service = service_fn(move |request| service.clone().answer(request));
+            let connection = Box::pin(http2_builder(&hall.limits).serve_connection(io, service));
+            Conversation { connection, close: http2::Connection::graceful_shutdown, front }.hold().await
+        }
     }
-    match http {
-        HttpVersion::Http1 => drive!(http1_builder(limits).serve_connection(io, answer).with_upgrades()),
-        HttpVersion::Http2 => drive!(http2_builder(limits).serve_connection(io, answer)),
+}
+
+/// One connection as its requests see it.
+struct Front<S> {
+    hall: Rc<Hall<S>>,
+    /// Given up at the first request.
+    place: Cell<Option<Place>>,
+    resident: Resident,
+    pace: Arc<Pace>,
+    /// It says `Connection: close` in its next answer.
+    retired: Cell<bool>,
+    http: HttpVersion,
+}
+
+impl<S: Service> Front<S> {
+    fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answer<S::Body>>, Infallible>> + 'static {
+        drop(self.place.take());
+        let exchange = self.pace.begin();
+        let may_tunnel = self.http == HttpVersion::Http2 && request.method() == Method::CONNECT;
+        let answer = self.hall.service.answer(request, self.resident.connection());
+        async move {
+            let response = self.say_close(answer.await);
+            let exchange = if may_tunnel && response.status().is_success() {
+                exchange.becomes_tunnel();
+                None
+            } else {
+                Some(exchange)
+            };
+            Ok(response.map(|body| Answer::new(body, self.pace.clone(), exchange)))
+        }
     }
+
+    fn redirect(&self, request: &Request<Incoming>, port: u16) -> Response<Answer<Full<Bytes>>> {
+        drop(self.place.take());
+        let exchange = self.pace.begin();
+        self.hall.report_request(&self.resident.connection(), EventKind::Redirected);
+        let response = self.say_close(redirect::answer(request, port));
+        response.map(|body| Answer::new(body, self.pace.clone(), Some(exchange)))
+    }
+
+    /// HTTP/1.1 ends a connection in an answer, so that no request on its way is lost; HTTP/2 has GOAWAY.
+    fn say_close<B>(&self, mut response: Response<B>) -> Response<B> {
+        if self.http == HttpVersion::Http1 && self.retired.get() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// Waits for the client's first byte. `false` when it left, or the worker cuts what is left.
+async fn speaks<S>(transport: &mut Transport, hall: &Hall<S>) -> Result<bool, Failed> {
+    let mut phase = hall.phase.clone();
+    tokio::select! {
+        spoke = transport.speaks() => Ok(spoke),
+        () = sleep_until(Instant::now() + hall.limits.head) => Err((EventKind::HeadTimeout, None)),
+        _ = phase.wait_for(|phase| *phase == Phase::Cut) => Ok(false),
+    }
+}
+
+/// A connection that hyper serves.
+struct Conversation<C, S> {
+    connection: Pin<Box<C>>,
+    /// Ends it after what is open.
+    close: fn(Pin<&mut C>),
+    front: Rc<Front<S>>,
+}
+
+enum Woken {
+    Ended(hyper::Result<()>),
+    Due(Due),
+}
+
+impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
+    /// Drives it beside its deadlines, to its end.
+    async fn hold(mut self) -> Result<(), Failed> {
+        let front = self.front.clone();
+        let mut phase = front.hall.phase.clone();
+        let mut alarm = pin!(sleep_until(Instant::now() + front.hall.limits.idle));
+        loop {
+            let retired = front.retired.get();
+            let turns = phase.wait_for(|phase| *phase == Phase::Cut || (*phase == Phase::Draining && !retired));
+            let woken = tokio::select! {
+                biased;
+                woken = poll_fn(|context| self.poll(context, alarm.as_mut())) => woken,
+                phase = turns => match phase.map(|phase| *phase) {
+                    Ok(Phase::Draining | Phase::Serving) => Woken::Due(Due::Retire),
+                    Ok(Phase::Cut) | Err(_) => return self.cut(),
+                },
+            };
+            match woken {
+                Woken::Ended(result) => return result.or_else(|error| failure(&error).map_or(Ok(()), Err)),
+                Woken::Due(Due::Cut(kind)) => return Err((kind, None)),
+                Woken::Due(Due::Close) => self.close(),
+                Woken::Due(Due::Retire) => {
+                    front.retired.set(true);
+                    if front.http == HttpVersion::Http2 {
+                        self.close();
+                    }
+                }
+                Woken::Due(Due::Nothing(_)) => {}
+            }
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, mut alarm: Pin<&mut Sleep>) -> Poll<Woken> {
+        if let Poll::Ready(result) = self.connection.as_mut().poll(context) {
+            return Poll::Ready(Woken::Ended(result));
+        }
+        loop {
+            let next = match self.front.pace.due(Instant::now(), &self.front.hall.limits, self.front.retired.get()) {
+                Due::Nothing(next) => next,
+                due => return Poll::Ready(Woken::Due(due)),
+            };
+            // An alarm that rings too early costs a look; moving it at every poll would cost more.
+            if next < alarm.deadline() {
+                alarm.as_mut().reset(next);
+            }
+            ready!(alarm.as_mut().poll(context));
+            alarm.as_mut().reset(next);
+        }
+    }
+
+    fn close(&mut self) {
+        (self.close)(self.connection.as_mut());
+    }
+
+    fn cut(&self) -> Result<(), Failed> {
+        if !self.front.pace.is_busy() {
+            return Ok(());
+        }
+        self.front.hall.count_cut();
+        Err((EventKind::Cut, None))
+    }
+}
+
+/// What an error tells the operator; `None` when a client merely went away, which its requests tell.
+fn failure(error: &hyper::Error) -> Option<Failed> {
+    let source = std::error::Error::source(error);
+    let is_io = source.is_some_and(|source| source.is::<std::io::Error>());
+    let gone = is_io || error.is_incomplete_message() || error.is_closed() || error.is_canceled() || error.is_timeout();
+    if gone && !error.is_parse() {
+        return None;
+    }
+    let detail = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    Some((EventKind::Framing, Some(detail.into())))
 }
 
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head)
-        .max_buf_size(limits.head_bytes.max(8192))
-        .half_close(false);
+    builder.header_read_timeout(None).max_buf_size(limits.head_bytes.max(8192)).half_close(false);
+    // Any other number moves the table of fields to the heap.
     if limits.header_fields != 100 {
         builder.max_headers(limits.header_fields);
     }

@@ -15,7 +15,7 @@ use super::entrance::Entrance;
 use crate::identity::Name;
 
 /// Connections that the kernel keeps for us while we are busy; it caps this at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// The sockets of every listener.
 #[derive(Debug)]

@@ -1,25 +1,25 @@
 //! The workers: one thread with one current-thread runtime each, which share nothing on the way of a request.
 
-use std::error::Error;
-use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::{Body, Incoming};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 
-use super::accept::{Reception, accept};
+use super::accept::{Doorway, accept};
 use super::entrance::{Entrance, ListenerError, Opening};
-use super::{Limits, Observer, Settings, Sockets};
+use super::hall::{Common, Hall};
+use super::service::Service;
+use super::{BindError, Limits, Observer, Settings, Sockets};
 use crate::identity::Name;
-use crate::request::Connection;
 use crate::telemetry::Clock;
+
+/// How long connections have to say that they were cut.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Where the life of the workers stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,17 +58,21 @@ pub struct Workers {
     entrances: Vec<Arc<Entrance>>,
     clock: Clock,
     phase: watch::Sender<Phase>,
+    cut: Arc<AtomicUsize>,
     finished: mpsc::UnboundedReceiver<usize>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
+}
+
+struct Thread {
+    handle: JoinHandle<()>,
+    doors: mpsc::UnboundedSender<Doorway>,
 }
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// Everything that was open came to its end.
-    Complete,
-    /// The limit passed and the rest was cut.
-    Cut,
+pub struct Drained {
+    /// Connections that were cut in the middle of a request when the limit passed.
+    pub cut: usize,
 }
 
 impl Workers {
@@ -76,14 +80,10 @@ impl Workers {
     ///
     /// # Errors
     /// [`StartError`] when TLS cannot be set up or a thread or runtime cannot be had.
-    pub fn start<M, S, F, B>(sockets: Sockets, plan: Plan, count: usize, make: M) -> Result<Self, StartError>
+    pub fn start<M, S>(sockets: Sockets, plan: Plan, count: usize, make: M) -> Result<Self, StartError>
     where
         M: Fn(WorkerSeat) -> S + Send + Sync + 'static,
-        S: Fn(Request<Incoming>, Arc<Connection>) -> F + 'static,
-        F: Future<Output = Response<B>> + 'static,
-        B: Body + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        S: Service,
     {
         let count = count.max(1);
         let mut entrances = Vec::new();
@@ -92,44 +92,79 @@ impl Workers {
         }
         let (phase, watching) = watch::channel(Phase::Serving);
         let (done, finished) = mpsc::unbounded_channel();
-        let make = Arc::new(make);
-        let reception = Reception::new(plan.limits, count, plan.observer);
+        let common = Common {
+            limits: Arc::new(plan.limits),
+            clock: plan.clock.clone(),
+            observer: plan.observer,
+            next: Arc::new(AtomicU64::new(1)),
+            cut: Arc::default(),
+        };
+        let (make, cut) = (Arc::new(make), common.cut.clone());
         let mut threads = Vec::new();
-        for (index, doors) in sockets.deal(&entrances, count)?.into_iter().enumerate() {
-            let (make, done, reception) = (make.clone(), done.clone(), reception.clone());
+        for (index, hand) in sockets.deal(&entrances, count)?.into_iter().enumerate() {
+            let (make, done, common) = (make.clone(), done.clone(), common.clone());
             let seat = WorkerSeat { index, phase: watching.clone() };
-            let mut builder = Builder::new_current_thread();
+            let (doors, opened) = mpsc::unbounded_channel();
+            for door in hand {
+                let _ = doors.send(door);
+            }
             let body = move || {
+                let phase = seat.phase.clone();
                 let work = async {
-                    let service = Rc::new(make(seat.clone()));
-                    accept(doors, service, &reception, seat.phase).await;
+                    let hall = Rc::new(Hall::new(make(seat), common, count, phase));
+                    attend_doors(opened, hall).await;
                 };
-                match builder.enable_all().build_local(LocalOptions::default()) {
+                match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
                     Ok(runtime) => runtime.block_on(work),
                     Err(error) => tracing::error!(%error, "a worker has no runtime"),
                 }
                 let _ = done.send(index);
             };
-            threads.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?);
+            let handle = std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?;
+            threads.push(Thread { handle, doors });
         }
-        Ok(Self { entrances, clock: plan.clock, phase, finished, threads })
+        Ok(Self { entrances, clock: plan.clock, phase, cut, finished, threads })
     }
 
-    /// Gives the next connections new certificates, authorities, revocation lists and policies. Nothing that is open is
-    /// touched. All or nothing: on an error everything stays as it was.
+    /// Gives the next connections new certificates, authorities, revocation lists and policies; opens new listeners and
+    /// closes those that are gone. Nothing that is open is cut. All or nothing: on an error everything stays.
     ///
     /// # Errors
-    /// [`ListenerError`] when a listener's TLS cannot be set up.
-    pub fn reload(&self, listeners: &[Settings]) -> Result<(), ListenerError> {
-        let mut openings = Vec::new();
+    /// [`ReloadError`] when a listener's TLS cannot be set up, or a new address cannot be had.
+    pub fn reload(&mut self, listeners: &[Settings]) -> Result<(), ReloadError> {
+        let mut kept = Vec::new();
+        let mut swaps = Vec::new();
+        let mut fresh = Vec::new();
         for settings in listeners {
-            if let Some(entrance) = self.entrances.iter().find(|entrance| entrance.name == settings.name) {
-                openings.push((entrance, Opening::build(settings, &self.clock)?));
+            let known =
+                |entrance: &&Arc<Entrance>| entrance.name == settings.name && entrance.address == settings.address;
+            match self.entrances.iter().find(known) {
+                Some(entrance) => {
+                    swaps.push((entrance.clone(), Opening::build(settings, &self.clock)?));
+                    kept.push(entrance.clone());
+                }
+                None => fresh.push(settings.clone()),
             }
         }
-        for (entrance, opening) in openings {
+        let opened = fresh.iter().map(|settings| Ok(Arc::new(Entrance::new(settings, &self.clock)?)));
+        let opened = opened.collect::<Result<Vec<_>, ListenerError>>()?;
+        let sockets = Sockets::bind(&fresh, self.threads.len()).map_err(ReloadError::Bind)?;
+        let hands = sockets.deal(&opened, self.threads.len())?;
+        // From here on nothing can fail.
+        for (thread, hand) in self.threads.iter().zip(hands) {
+            for door in hand {
+                let _ = thread.doors.send(door);
+            }
+        }
+        for (entrance, opening) in swaps {
             entrance.swap(opening);
         }
+        let gone = self.entrances.iter().filter(|entrance| !kept.iter().any(|kept| Arc::ptr_eq(kept, entrance)));
+        for entrance in gone {
+            entrance.close();
+        }
+        kept.extend(opened);
+        self.entrances = kept;
         Ok(())
     }
 
@@ -138,34 +173,51 @@ impl Workers {
         self.entrances.iter().map(|entrance| &entrance.name)
     }
 
-    /// Stops accepting, lets what is open come to its end, and cuts the rest after `limit`.
+    /// Stops accepting, lets what is open come to its end, and cuts the rest after `limit`. An idle connection is kept
+    /// until it can be told to close, or until the limit.
     pub async fn drain(mut self, limit: Duration) -> Drained {
         self.phase.send_replace(Phase::Draining);
-        let deadline = Instant::now() + limit;
-        let mut left = self.threads.len();
-        let mut drained = Drained::Complete;
-        while left > 0 {
-            let waiting = self.finished.recv();
-            match tokio::time::timeout_at(deadline, waiting).await {
-                Ok(Some(_)) => left -= 1,
-                Ok(None) => break,
-                Err(_) if drained == Drained::Cut => break,
-                Err(_) => {
-                    drained = Drained::Cut;
-                    self.phase.send_replace(Phase::Cut);
-                    while left > 0 && self.finished.recv().await.is_some() {
-                        left -= 1;
-                    }
-                }
+        let finished = async {
+            for _ in &self.threads {
+                self.finished.recv().await;
             }
+        };
+        if tokio::time::timeout(limit, finished).await.is_err() {
+            self.phase.send_replace(Phase::Cut);
         }
         for thread in self.threads {
-            if thread.join().is_err() {
+            // A worker ends within a moment of the cut; joined elsewhere, so that this thread stays free.
+            let joined = tokio::task::spawn_blocking(move || thread.handle.join().is_ok()).await;
+            if !matches!(joined, Ok(true)) {
                 tracing::error!("a worker ended in a panic");
             }
         }
-        drained
+        Drained { cut: self.cut.load(Ordering::Relaxed) }
     }
+}
+
+/// Runs every accept loop of a worker and all of its connections, until it is drained or cut.
+async fn attend_doors<S: Service>(mut opened: mpsc::UnboundedReceiver<Doorway>, hall: Rc<Hall<S>>) {
+    let mut phase = hall.phase.clone();
+    let mut loops = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(door) = opened.recv() => loops.push(tokio::task::spawn_local(accept(door, hall.clone()))),
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+        }
+    }
+    for accepting in loops {
+        if let Err(error) = accepting.await {
+            tracing::error!(%error, "an accept loop ended");
+        }
+    }
+    tokio::select! {
+        () = hall.census.empty() => return,
+        _ = phase.wait_for(|phase| *phase == Phase::Cut) => {}
+    }
+    // Each connection sees the cut for itself and says so; what does not is dropped with the runtime.
+    let _ = tokio::time::timeout(LAST_WORDS, hall.census.empty()).await;
 }
 
 /// Why the workers cannot start.
@@ -176,5 +228,19 @@ pub enum StartError {
     Listener(#[from] ListenerError),
     /// A thread or a socket cannot be had.
     #[error("a worker cannot be started: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+    /// A new address cannot be had.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Bind(Vec<BindError>),
+    /// A socket cannot be shared among the workers.
+    #[error("a socket cannot be shared: {0}")]
     System(#[from] io::Error),
 }

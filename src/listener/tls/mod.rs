@@ -4,6 +4,7 @@
 //! (rustls enforces nothing there). Clients that name no host get the listener's own profile.
 
 mod certificate;
+mod sessions;
 mod verifier;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use crate::request::HostProfiles;
 use crate::telemetry::Clock;
 use certificate::Chooser;
 pub use certificate::{CertificateError, ServerCertificate};
+use sessions::Sessions;
 use verifier::ClientVerifier;
 pub(super) use verifier::{Verdict, Witness, witnessed};
 
@@ -110,9 +112,7 @@ fn configure(
     config.send_tls13_tickets = 1;
     // INVARIANT: no early data. It can be replayed and would precede everything that is decided per request.
     config.max_early_data_size = 0;
-    if !matches!(client, ClientPolicy::Off) {
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    }
+    config.session_storage = Arc::new(Sessions::new(client.trust().to_vec(), clock.clone()));
     Ok(config)
 }
 

@@ -24,10 +24,29 @@ const MOST_HINTS: usize = 32;
 /// What was found about a client's certificate.
 pub(in crate::listener) type Verdict = Result<Arc<Standing>, PeerRefusal>;
 
-/// Carries the verdict out of the handshake of one connection.
+/// Carries what was found out of the handshake of one connection.
 #[derive(Default)]
 pub(in crate::listener) struct Witness {
+    /// By the verifier, in a full handshake.
     pub(in crate::listener) verified: RefCell<Option<Verdict>>,
+    /// By the session store: what the last session that it gave out rests on. It counts only when that was resumed.
+    pub(in crate::listener) resumed: RefCell<Option<Resumable>>,
+}
+
+/// What a session rests on.
+#[derive(Clone)]
+pub(in crate::listener) struct Resumable {
+    /// The client's chain, when one was verified.
+    pub(in crate::listener) standing: Option<Arc<Standing>>,
+    /// When the full handshake was; seconds since 1970.
+    pub(super) begun: i64,
+}
+
+impl Witness {
+    /// The witness of the handshake that is being polled on this thread.
+    pub(super) fn current() -> Option<Rc<Self>> {
+        WITNESS.try_with(Rc::clone).ok()
+    }
 }
 
 tokio::task_local! {
@@ -90,7 +109,7 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let verdict = self.judge(leaf, intermediates, now);
         let alert = verdict.as_ref().err().filter(|_| self.required).map(|refusal| alert(*refusal));
-        let witness = WITNESS.try_with(Rc::clone).map_err(|_| Error::General("no witness".into()))?;
+        let witness = Witness::current().ok_or_else(|| Error::General("no witness".into()))?;
         witness.verified.replace(Some(verdict));
         alert.map_or_else(|| Ok(ClientCertVerified::assertion()), |error| Err(error.into()))
     }

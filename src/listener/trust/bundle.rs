@@ -159,6 +159,12 @@ impl TrustBundle {
         self.revocation.as_ref().map_or(Ok(()), |revocation| revocation.check(&standing.links, now))
     }
 
+    /// Until when [`TrustBundle::holds`] cannot change for a chain that it holds for; seconds since 1970.
+    pub(in crate::listener) fn holds_until(&self, standing: &Standing) -> i64 {
+        let lists = self.revocation.as_ref().and_then(|revocation| revocation.fresh_until(&standing.links));
+        lists.map_or(standing.not_after, |fresh| fresh.min(standing.not_after))
+    }
+
     fn standing(
         &self,
         leaf: &CertificateDer<'_>,

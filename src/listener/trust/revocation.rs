@@ -122,6 +122,15 @@ impl Revocation {
         Ok(())
     }
 
+    /// When the first list that speaks for a chain is too old; `None` when that changes nothing.
+    pub(super) fn fresh_until(&self, links: &[Link]) -> Option<i64> {
+        if self.when_expired == WhenExpired::Warn {
+            return None;
+        }
+        let lists = links.iter().filter_map(|link| self.lists.get(&(link.signer, link.into())));
+        lists.map(|list| list.next_update).min()
+    }
+
     /// Authorities without a list for leaves: no client whose certificate they signed can be accepted.
     pub(super) fn uncovered<'a>(&self, authorities: &'a [Authority]) -> Vec<&'a str> {
         let covers = |authority: &&Authority| !self.lists.contains_key(&(authority.signer, Kind::Leaf));

@@ -1,0 +1,72 @@
+//! The body of an answer on its way out: it keeps its exchange open until it ends, and shows when the client holds it up.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::pace::{Exchange, Pace};
+
+/// A body that is watched.
+pub(super) struct Answer<B> {
+    body: B,
+    held: Held,
+    _exchange: Option<Exchange>,
+}
+
+impl<B> Answer<B> {
+    /// With `None` the exchange lives on elsewhere.
+    pub(super) fn new(body: B, pace: Arc<Pace>, exchange: Option<Exchange>) -> Self {
+        Self { body, held: Held { pace, holds: false }, _exchange: exchange }
+    }
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.get_mut();
+        this.held.release();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(Some(Ok(_)))) && !this.body.is_end_stream() {
+            this.held.hold();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Whether this body waits to be asked for more.
+struct Held {
+    pace: Arc<Pace>,
+    holds: bool,
+}
+
+impl Held {
+    fn hold(&mut self) {
+        self.holds = true;
+        self.pace.holds();
+    }
+
+    fn release(&mut self) {
+        if self.holds {
+            self.holds = false;
+            self.pace.no_longer_holds();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

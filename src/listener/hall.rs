@@ -1,0 +1,89 @@
+//! What all connections of one worker share.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+
+use super::census::Census;
+use super::crowd::Crowd;
+use super::entrance::Entrance;
+use super::event::{ConnectionEvent, EventKind, Observer};
+use super::limits::Limits;
+use super::workers::Phase;
+use crate::request::{Connection, ConnectionId};
+use crate::telemetry::Clock;
+
+/// What all workers share.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) limits: Arc<Limits>,
+    pub(super) clock: Clock,
+    pub(super) observer: Observer,
+    /// Numbers the connections of this process.
+    pub(super) next: Arc<AtomicU64>,
+    /// Connections that were cut in the middle of a request.
+    pub(super) cut: Arc<AtomicUsize>,
+}
+
+/// One worker's hall.
+pub(super) struct Hall<S> {
+    pub(super) service: S,
+    pub(super) limits: Arc<Limits>,
+    pub(super) clock: Clock,
+    pub(super) census: Census,
+    pub(super) crowd: Rc<Crowd>,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// Connections that this worker may have open.
+    pub(super) share: usize,
+    /// Handshakes of one source that this worker may have under way.
+    pub(super) handshakes: usize,
+    common: Common,
+}
+
+/// A connection that was accepted and of which nothing else is known.
+pub(super) struct Arrived {
+    pub(super) id: ConnectionId,
+    pub(super) entrance: Arc<Entrance>,
+    /// The socket's, until a PROXY header states another.
+    pub(super) client: Cell<SocketAddr>,
+    pub(super) local: Cell<SocketAddr>,
+}
+
+impl<S> Hall<S> {
+    pub(super) fn new(service: S, common: Common, workers: usize, phase: watch::Receiver<Phase>) -> Self {
+        Self {
+            service,
+            limits: common.limits.clone(),
+            clock: common.clock.clone(),
+            census: Census::default(),
+            crowd: Rc::default(),
+            phase,
+            share: common.limits.connections.div_ceil(workers).max(1),
+            handshakes: common.limits.handshakes_per_address.div_ceil(workers).max(1),
+            common,
+        }
+    }
+
+    pub(super) fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.common.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(super) fn count_cut(&self) {
+        self.common.cut.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn report(&self, arrived: &Arrived, kind: EventKind, detail: Option<Box<str>>) {
+        let (id, client, listener) = (arrived.id, arrived.client.get(), arrived.entrance.name.clone());
+        (self.common.observer)(ConnectionEvent { id, client, listener, kind, detail });
+    }
+
+    pub(super) fn report_request(&self, connection: &Connection, kind: EventKind) {
+        let Connection { id, client, listener, .. } = connection;
+        let event = ConnectionEvent { id: *id, client: *client, listener: listener.clone(), kind, detail: None };
+        (self.common.observer)(event);
+    }
+}

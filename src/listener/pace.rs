@@ -1,0 +1,285 @@
+//! How fast a connection goes: what it is waiting for, since when, and when that is too long.
+//!
+//! hyper has one timer, for the head of an HTTP/1.1 request. The others are here, for both versions: silence before
+//! the first request, half a head, idleness between requests, and a client that takes no more of an answer.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::event::EventKind;
+use super::limits::Limits;
+use crate::request::HttpVersion;
+
+/// The pace of one connection. `Send`, since an upgraded connection takes its stream along; used by one thread at a time.
+pub(super) struct Pace {
+    http: HttpVersion,
+    start: Instant,
+    /// When it is closed after what is open.
+    oldest: Instant,
+    /// It is closed after what is open, whatever its age.
+    spent: AtomicBool,
+    /// Requests whose answer is not complete.
+    open: AtomicU32,
+    /// When the connection fell silent, or its head began; milliseconds since `start`.
+    since: AtomicU64,
+    /// One of [`HEAD`] and [`IDLE`], while no request is open.
+    waiting: AtomicU32,
+    /// When a write first had to wait; milliseconds since `start`, plus one; 0 while none waits.
+    blocked: AtomicU64,
+    /// Answers that have more to give than the client's window takes.
+    held: AtomicU32,
+    /// When an answer last gave something; milliseconds since `start`.
+    gave: AtomicU64,
+}
+
+/// A head is due: after the handshake, or since its first byte.
+const HEAD: u32 = 0;
+/// Between two requests.
+const IDLE: u32 = 1;
+
+/// What the clock says about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing; ask again then.
+    Nothing(Instant),
+    /// It was idle for too long: it is closed now.
+    Close,
+    /// It is old, or what it rests on is gone: it is closed after what is open and, in HTTP/1.1, after the next answer,
+    /// so that no request on its way is lost.
+    Retire,
+    /// It was too slow.
+    Cut(EventKind),
+}
+
+/// A request whose answer is not complete.
+pub(super) struct Exchange(std::sync::Arc<Pace>);
+
+impl Pace {
+    /// A connection that may grow as old as `age`.
+    pub(super) fn new(http: HttpVersion, age: Duration) -> Self {
+        let start = Instant::now();
+        Self {
+            http,
+            start,
+            oldest: start + age,
+            spent: AtomicBool::new(false),
+            open: AtomicU32::new(0),
+            since: AtomicU64::new(0),
+            waiting: AtomicU32::new(HEAD),
+            blocked: AtomicU64::new(0),
+            held: AtomicU32::new(0),
+            gave: AtomicU64::new(0),
+        }
+    }
+
+    /// A request has been read.
+    pub(super) fn begin(self: &std::sync::Arc<Self>) -> Exchange {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Exchange(self.clone())
+    }
+
+    /// What the connection rests on no longer holds: its client has to come back with a new one.
+    pub(super) fn is_spent(&self) {
+        self.spent.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes came in.
+    pub(super) fn heard(&self) {
+        // In HTTP/2 bytes need not be a head: pings must not keep an idle connection, nor shorten its time.
+        let is_head = self.http == HttpVersion::Http1
+            && self.open.load(Ordering::Relaxed) == 0
+            && self.waiting.load(Ordering::Relaxed) == IDLE;
+        if is_head {
+            self.waiting.store(HEAD, Ordering::Relaxed);
+            self.since.store(self.elapsed(), Ordering::Relaxed);
+        }
+    }
+
+    /// A write had to wait, or went through.
+    pub(super) fn wrote(&self, went_through: bool) {
+        if went_through {
+            self.blocked.store(0, Ordering::Relaxed);
+        } else if self.blocked.load(Ordering::Relaxed) == 0 {
+            self.blocked.store(self.elapsed() + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// An answer gave something, and holds the rest until it is asked again.
+    pub(super) fn holds(&self) {
+        self.held.fetch_add(1, Ordering::Relaxed);
+        self.gave.store(self.elapsed(), Ordering::Relaxed);
+    }
+
+    /// An answer that held its rest was asked for it, or ended.
+    pub(super) fn no_longer_holds(&self) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a request is open.
+    pub(super) fn is_busy(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+
+    /// What is due now; a connection retires only once.
+    pub(super) fn due(&self, now: Instant, limits: &Limits, retired: bool) -> Due {
+        let blocked = self.blocked.load(Ordering::Relaxed);
+        let blocked_at = (blocked > 0).then(|| self.at(blocked - 1) + limits.stall);
+        let held = self.held.load(Ordering::Relaxed) > 0;
+        let held_at = held.then(|| self.at(self.gave.load(Ordering::Relaxed)) + limits.stall);
+        let stalls_at = blocked_at.into_iter().chain(held_at).min();
+        if stalls_at.is_some_and(|at| at <= now) {
+            return Due::Cut(EventKind::Stalled);
+        }
+        let since = self.at(self.since.load(Ordering::Relaxed));
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let (ends, due) = match (self.open.load(Ordering::Relaxed), waiting) {
+            (0, HEAD) => (since + limits.head, Due::Cut(EventKind::HeadTimeout)),
+            (0, _) => (since + limits.idle, Due::Close),
+            // Nothing is due from the client; look again later.
+            _ => (now + limits.idle, Due::Nothing(now)),
+        };
+        let is_old = self.oldest <= now || self.spent.load(Ordering::Relaxed);
+        if ends <= now {
+            due
+        } else if is_old && !retired {
+            Due::Retire
+        } else {
+            let next = if retired { ends } else { ends.min(self.oldest) };
+            Due::Nothing(stalls_at.map_or(next, |at| at.min(next)))
+        }
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn at(&self, milliseconds: u64) -> Instant {
+        self.start + Duration::from_millis(milliseconds)
+    }
+}
+
+impl Exchange {
+    /// The exchange became a tunnel inside its HTTP/2 connection, of whose end nothing is heard here: from now on the
+    /// connection is never idle.
+    pub(super) fn becomes_tunnel(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let pace = &self.0;
+        pace.waiting.store(IDLE, Ordering::Relaxed);
+        pace.since.store(pace.elapsed(), Ordering::Relaxed);
+        pace.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::{Instant, advance};
+
+    use super::{Due, Pace};
+    use crate::listener::{EventKind, Limits};
+    use crate::request::HttpVersion;
+
+    fn due(pace: &Pace) -> Due {
+        pace.due(Instant::now(), &Limits::default(), false)
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_before_the_first_head_is_shorter_than_between_requests() {
+        for http in [HttpVersion::Http1, HttpVersion::Http2] {
+            let pace = Arc::new(Pace::new(http, 3600 * SECOND));
+            advance(9 * SECOND).await;
+            assert!(matches!(due(&pace), Due::Nothing(_)));
+            drop(pace.begin());
+            advance(74 * SECOND).await;
+            assert!(matches!(due(&pace), Due::Nothing(_)));
+            advance(SECOND).await;
+            assert_eq!(due(&pace), Due::Close);
+        }
+        let pace = Pace::new(HttpVersion::Http2, 3600 * SECOND);
+        pace.heard();
+        advance(10 * SECOND).await;
+        assert_eq!(due(&pace), Due::Cut(EventKind::HeadTimeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_is_cut_however_often_it_drips() {
+        let pace = Arc::new(Pace::new(HttpVersion::Http1, 3600 * SECOND));
+        drop(pace.begin());
+        advance(60 * SECOND).await;
+        for _ in 0..10 {
+            pace.heard();
+            assert!(matches!(due(&pace), Due::Nothing(_)));
+            advance(SECOND).await;
+        }
+        assert_eq!(due(&pace), Due::Cut(EventKind::HeadTimeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_do_not_keep_an_idle_connection() {
+        let pace = Arc::new(Pace::new(HttpVersion::Http2, 3600 * SECOND));
+        drop(pace.begin());
+        for _ in 0..75 {
+            pace.heard();
+            advance(SECOND).await;
+        }
+        assert_eq!(due(&pace), Due::Close);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_request_may_wait_but_a_client_that_takes_nothing_may_not() {
+        let pace = Arc::new(Pace::new(HttpVersion::Http1, 3600 * SECOND));
+        let exchange = pace.begin();
+        advance(600 * SECOND).await;
+        assert!(matches!(due(&pace), Due::Nothing(_)));
+        pace.wrote(false);
+        advance(30 * SECOND).await;
+        pace.wrote(true);
+        advance(30 * SECOND).await;
+        assert!(matches!(due(&pace), Due::Nothing(_)));
+        pace.wrote(false);
+        advance(60 * SECOND).await;
+        assert_eq!(due(&pace), Due::Cut(EventKind::Stalled));
+        drop(exchange);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_keeps_its_window_shut_is_cut_as_well() {
+        let pace = Arc::new(Pace::new(HttpVersion::Http2, 3600 * SECOND));
+        let _open = pace.begin();
+        pace.holds();
+        advance(59 * SECOND).await;
+        pace.no_longer_holds();
+        pace.holds();
+        advance(59 * SECOND).await;
+        pace.heard();
+        assert!(matches!(due(&pace), Due::Nothing(_)));
+        advance(SECOND).await;
+        assert_eq!(due(&pace), Due::Cut(EventKind::Stalled));
+        pace.no_longer_holds();
+        assert!(matches!(due(&pace), Due::Nothing(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_connection_is_closed_after_what_is_open() {
+        let pace = Arc::new(Pace::new(HttpVersion::Http2, 3600 * SECOND));
+        let _open = pace.begin();
+        advance(3600 * SECOND).await;
+        assert_eq!(due(&pace), Due::Retire);
+        assert!(matches!(pace.due(Instant::now(), &Limits::default(), true), Due::Nothing(_)));
+        let pace = Arc::new(Pace::new(HttpVersion::Http2, 3600 * SECOND));
+        let _open = pace.begin();
+        pace.is_spent();
+        assert_eq!(due(&pace), Due::Retire);
+    }
+}
