@@ -70,9 +70,11 @@ struct Thread {
 
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drained {
-    /// Connections that were cut in the middle of a request when the limit passed.
-    pub cut: usize,
+pub enum Drained {
+    /// Every request that was open came to its end.
+    Complete,
+    /// The limit passed in the middle of requests, and they were cut.
+    Cut,
 }
 
 impl Workers {
@@ -192,7 +194,7 @@ impl Workers {
                 tracing::error!("a worker ended in a panic");
             }
         }
-        Drained { cut: self.cut.load(Ordering::Relaxed) }
+        if self.cut.load(Ordering::Relaxed) == 0 { Drained::Complete } else { Drained::Cut }
     }
 }
 
