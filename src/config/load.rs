@@ -293,7 +293,8 @@ fn version(policies: &[Arc<Source>]) -> PolicyVersion {
     PolicyVersion::new(digits)
 }
 
-fn digest(files: &[PathBuf]) -> [u8; 32] {
+/// A hash of the contents of files: equal content is an equal configuration.
+pub fn digest(files: &[PathBuf]) -> [u8; 32] {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for path in files {
         let content = std::fs::read(path).unwrap_or_default();

@@ -21,5 +21,5 @@ pub mod trust;
 pub mod upstream;
 
 pub use fault::{At, Fault, Faults, Located, Source};
-pub use load::{Loaded, MAIN_FILE, load};
+pub use load::{Loaded, MAIN_FILE, digest, load};
 pub use settings::Settings;

@@ -38,28 +38,36 @@ impl Keeper {
         mut stopping: oneshot::Receiver<()>,
         give_back: oneshot::Sender<Workers>,
     ) {
-        let mut watch = Watch::begin(&self.loaded.files);
+        let mut watch = self.watch();
         let mut tick = tokio::time::interval(PERIOD);
         let mut hangup = signal(SignalKind::hangup()).ok();
         loop {
             tokio::select! {
                 _ = &mut stopping => break,
                 Some(Order::Reload(reply)) = inbox.recv() => {
-                    let _ = reply.send(self.reload("the control socket").await);
-                    watch = Watch::begin(&self.loaded.files);
+                    let outcome = self.reload("the control socket").await;
+                    watch = if outcome.done { self.watch() } else { Watch::begin(&self.loaded.files) };
+                    let _ = reply.send(outcome);
                 }
                 () = hung_up(&mut hangup) => {
-                    self.reload("SIGHUP").await;
-                    watch = Watch::begin(&self.loaded.files);
+                    let outcome = self.reload("SIGHUP").await;
+                    watch = if outcome.done { self.watch() } else { Watch::begin(&self.loaded.files) };
                 }
                 _ = tick.tick() => {
-                    if watch.settled_change(&self.loaded.files) {
-                        self.reload("changed files").await;
+                    if watch.settled_change(&self.loaded.files) && self.reload("changed files").await.done {
+                        watch = self.watch();
                     }
                 }
             }
         }
         let _ = give_back.send(self.workers);
+    }
+
+    /// Watches the files of the configuration in force. One that changed after it was read and before it was watched is
+    /// noticed, too.
+    fn watch(&self) -> Watch {
+        let watch = Watch::begin(&self.loaded.files);
+        if config::digest(&self.loaded.files) == self.loaded.digest { watch } else { watch.forgetting() }
     }
 
     async fn reload(&mut self, cause: &'static str) -> Reply {
@@ -171,6 +179,11 @@ impl Watch {
     pub(super) fn begin(paths: &[PathBuf]) -> Self {
         let now = Glance::at(paths);
         Self { served: now.clone(), last: now }
+    }
+
+    /// Begins as if nothing of them had been served.
+    fn forgetting(self) -> Self {
+        Self { served: Glance::default(), ..self }
     }
 
     /// Whether the files differ from what is served, and have not moved since the last look.

@@ -1,0 +1,392 @@
+//! The whole journey in one process: a real server, a real identity provider, a real service, real TLS.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Request, Response};
+use jiff::{SignedDuration, Timestamp};
+use portcullis::demo::{Caller, Certificates, Echo, Endpoint, IdentityProvider, Mood, Names};
+use portcullis::server::{Server, start};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A gate in front of an echo service.
+struct House {
+    directory: TempDir,
+    provider: IdentityProvider,
+    _echo: Echo,
+    server: Option<Server>,
+}
+
+const POLICY: &str = r#"
+[[route]]
+name     = "wiki"
+host     = "localhost"
+path     = "/wiki/{rest...}"
+methods  = ["GET", "POST"]
+upstream = "echo"
+tokens   = ["corp", "partners"]
+
+[[route]]
+name     = "hidden"
+host     = "localhost"
+path     = "/hidden"
+methods  = ["GET"]
+upstream = "echo"
+tokens   = ["corp"]
+conceal  = true
+
+[[route]]
+name     = "open"
+host     = "localhost"
+path     = "/open"
+methods  = ["GET"]
+upstream = "echo"
+
+[[route]]
+name     = "machines"
+host     = "localhost"
+path     = "/machines"
+methods  = ["GET"]
+upstream = "echo"
+
+[[allow]]
+name    = "finance"
+routes  = ["wiki", "hidden"]
+subject = { groups = { any = ["finance"] } }
+
+[[allow]]
+name    = "partners"
+routes  = ["wiki"]
+subject = { client_id = ["acme"] }
+
+[[allow]]
+name      = "everybody"
+routes    = ["open"]
+anonymous = true
+
+[[allow]]
+name   = "laptops"
+routes = ["machines"]
+device = { spiffe_id = "spiffe://demo.portcullis.example/device/*" }
+"#;
+
+impl House {
+    async fn open() -> Self {
+        let mut house = Self::build().await;
+        house.start().await;
+        house.ready().await;
+        house
+    }
+
+    /// Waits until the first keys are here.
+    async fn ready(&self) {
+        for _ in 0..500 {
+            if self.server().overview().not_ready().is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn build() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (provider, echo) = (IdentityProvider::start().await.unwrap(), Echo::start().await.unwrap());
+        let certificates = Certificates::make(&Names::default(), Timestamp::now()).unwrap();
+        certificates.write(&directory.path().join("certs"), false).unwrap();
+        fs::create_dir(directory.path().join("policies")).unwrap();
+        fs::write(directory.path().join("policies/wiki.toml"), POLICY).unwrap();
+        fs::write(directory.path().join("secret"), provider.client_secret("portcullis").unwrap()).unwrap();
+        let main = format!(
+            r#"
+workers = 2
+[[listener]]
+name    = "edge"
+address = "127.0.0.1:0"
+tls     = {{ certificates = [{{ chain = "certs/server.pem", key = "certs/server.key" }}] }}
+client_certificates = {{ mode = "optional", trust = ["demo"] }}
+[trust.demo]
+ca = "certs/ca.pem"
+spiffe_trust_domain = "demo.portcullis.example"
+[issuer.corp]
+url = "{issuer}"
+audiences = ["wiki"]
+[introspection.partners]
+url = "{introspection}"
+client = {{ id = "portcullis", auth = "client_secret_basic", secret = {{ file = "secret" }} }}
+audiences = ["wiki"]
+match = {{ prefix = "ptk_" }}
+cache = {{ positive = "1s", negative = "1s", max_entries = 1000 }}
+[upstream.echo]
+endpoints = ["http://{echo}"]
+identity = {{ user = "X-Auth-User", groups = "X-Auth-Groups" }}
+[audit]
+file = {{ path = "audit.jsonl" }}
+[admin]
+probes = "127.0.0.1:0"
+control = {{ socket = "control.sock" }}
+[timeouts]
+drain = "2s"
+"#,
+            issuer = provider.issuer(),
+            introspection = provider.url(Endpoint::Introspection),
+            echo = echo.address(),
+        );
+        fs::write(directory.path().join("portcullis.toml"), main).unwrap();
+        Self { directory, provider, _echo: echo, server: None }
+    }
+
+    async fn start(&mut self) {
+        self.server = Some(start(self.path()).await.unwrap());
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path().join("certs").join(name)
+    }
+
+    /// A client that shows the certificate `identity`, or none.
+    fn client(&self, identity: Option<&str>) -> Caller {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.file("ca.pem")).unwrap()).unwrap();
+        let builder = rustls::ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(name) => {
+                let chain = CertificateDer::pem_file_iter(self.file(&format!("{name}.pem"))).unwrap();
+                let key = PrivateKeyDer::from_pem_file(self.file(&format!("{name}.key"))).unwrap();
+                builder.with_client_auth_cert(chain.map(Result::unwrap).collect(), key).unwrap()
+            }
+        };
+        Caller::secure(self.server().address("edge").unwrap(), Arc::new(config))
+    }
+
+    async fn get(&self, path: &str, token: Option<&str>) -> Response<Bytes> {
+        self.client(None).call(request(path, token)).await.unwrap()
+    }
+
+    async fn records(&self) -> Vec<Value> {
+        // The writer empties its lanes ten times a second.
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let text = fs::read_to_string(self.path().join("audit.jsonl")).unwrap();
+            if !text.is_empty() {
+                return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            }
+        }
+        Vec::new()
+    }
+}
+
+fn request(path: &str, token: Option<&str>) -> Request<Bytes> {
+    let mut request = Request::get(format!("https://localhost{path}"));
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.body(Bytes::new()).unwrap()
+}
+
+fn json(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_what_its_groups_allow_and_the_service_sees_who_asks_and_no_token() {
+    let house = House::open().await;
+    let token = house.provider.token("alice").audience("wiki").jwt();
+    let mut asked = request("/wiki/page?x=1", Some(&token));
+    asked.headers_mut().insert("x-auth-user", "mallory".parse().unwrap());
+    asked.headers_mut().insert("x_auth_groups", "admins".parse().unwrap());
+    let response = house.client(None).call(asked).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let seen = json(&response);
+    assert_eq!(seen["target"], "/wiki/page?x=1");
+    assert_eq!(seen["headers"]["x-auth-user"], "alice");
+    assert_eq!(seen["headers"]["x-auth-groups"], "staff,finance");
+    assert!(seen["headers"].get("x_auth_groups").is_none() && seen["headers"].get("authorization").is_none());
+    assert_eq!(seen["headers"]["x-request-id"], response.headers()["x-request-id"].to_str().unwrap());
+    assert!(!seen.to_string().contains(&token));
+
+    let records = house.records().await;
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0]["decision"], "allow");
+    assert_eq!(records[0]["rule"], "finance");
+    assert_eq!(records[0]["subject"]["sub"], "alice");
+    assert_eq!(records[0]["path"], "/wiki/page");
+    assert_eq!(records[0]["id"], response.headers()["x-request-id"].to_str().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_has_its_status_its_reason_and_its_record() {
+    let house = House::open().await;
+    let token = |person: &str| house.provider.token(person).audience("wiki");
+    let cases = [
+        ("/wiki/a", None, 401, "credential-missing"),
+        ("/wiki/a", Some(token("bob").jwt()), 403, "no-rule-allows"),
+        ("/wiki/a", Some(token("alice").audience("other").jwt()), 401, "token-audience"),
+        ("/wiki/a", Some(token("alice").expires_in(SignedDuration::from_hours(-1)).jwt()), 401, "token-expired"),
+        ("/wiki/a", Some(token("alice").forged().jwt()), 401, "token-signature"),
+        ("/wiki/a", Some(token("alice").header("typ", "JWT").jwt()), 401, "token-type"),
+        ("/wiki/a", Some(token("alice").claim("iss", "https://evil.example").jwt()), 401, "token-source"),
+        ("/wiki/a", Some("ptk_made-up".into()), 401, "token-inactive"),
+        ("/wiki/a", Some("not a token".into()), 400, "credential-malformed"),
+        ("/wiki/a?access_token=x", None, 400, "token-in-query"),
+        ("/open", Some(token("alice").forged().jwt()), 401, "token-source"),
+        ("/wiki/../open", None, 400, "path-ambiguous"),
+        ("/wiki//a", None, 400, "path-ambiguous"),
+        ("/nowhere", None, 404, "route-unknown"),
+        ("/hidden", None, 404, "route-unknown"),
+        ("/machines", None, 403, "no-rule-allows"),
+    ];
+    for (path, token, status, reason) in &cases {
+        let response = house.get(path, token.as_deref()).await;
+        let problem = json(&response);
+        assert_eq!((response.status().as_u16(), problem["reason"].as_str().unwrap()), (*status, *reason), "{path}");
+        let challenged = *status == 401 || ["credential-malformed", "token-in-query"].contains(reason);
+        assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), challenged, "{path} {reason}");
+        if let Some(token) = token {
+            assert!(!format!("{response:?}").contains(token.as_str()), "the answer shows the token");
+        }
+    }
+    let text = fs::read_to_string(house.path().join("audit.jsonl"));
+    house.server.unwrap().shutdown().await;
+    let records = fs::read_to_string(house.directory.path().join("audit.jsonl")).unwrap();
+    assert_eq!(records.lines().count(), cases.len(), "one record each: {text:?}");
+    assert!(!records.contains("ptk_made-up") && !records.contains("access_token"));
+    assert!(records.contains("credential-missing") && records.contains("\"route\":\"hidden\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opaque_token_counts_until_it_is_revoked() {
+    let house = House::open().await;
+    let token = house.provider.client_token("acme").audience("wiki").opaque();
+    assert_eq!(house.get("/wiki/a", Some(&token)).await.status(), 200);
+    assert_eq!(house.get("/wiki/a", Some(&token)).await.status(), 200);
+    assert_eq!(house.provider.asked(Endpoint::Introspection), 1, "the second answer comes from the cache");
+    house.provider.revoke(&token);
+    let mut last = 200;
+    // The cache's positive life is one second; ten rounds are far more.
+    for _ in 0..40 {
+        last = house.get("/wiki/a", Some(&token)).await.status().as_u16();
+        if last != 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(last, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_opens_what_asks_for_a_device_and_a_wrong_one_opens_nothing() {
+    let house = House::open().await;
+    let ask = async |identity: &str, path: &str| {
+        let response = house.client(Some(identity)).call(request(path, None)).await.unwrap();
+        (response.status().as_u16(), json(&response)["reason"].as_str().map(str::to_owned))
+    };
+    assert_eq!(ask("device", "/machines").await, (200, None));
+    assert_eq!(ask("workload", "/machines").await, (403, Some("no-rule-allows".into())));
+    for wrong in ["rogue", "expired", "wrong-purpose"] {
+        for path in ["/machines", "/open"] {
+            assert_eq!(ask(wrong, path).await, (403, Some("certificate-refused".into())), "{wrong} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_down_at_the_start_closes_its_own_routes_and_recovers_by_itself() {
+    let mut house = House::build().await;
+    house.provider.behave_everywhere(Mood::Failing);
+    house.start().await;
+    let token = house.provider.token("alice").audience("wiki").jwt();
+    let refused = house.get("/wiki/a", Some(&token)).await;
+    assert_eq!((refused.status().as_u16(), json(&refused)["reason"].as_str()), (503, Some("issuer-unavailable")));
+    assert!(refused.headers().contains_key(RETRY_AFTER));
+    let opaque = house.get("/wiki/a", Some("ptk_x")).await;
+    assert_eq!((opaque.status().as_u16(), json(&opaque)["reason"].as_str()), (503, Some("introspection-unavailable")));
+    assert_eq!(house.get("/open", None).await.status(), 200, "everything else goes on");
+    house.provider.behave_everywhere(Mood::Well);
+    let mut status = 0;
+    for _ in 0..150 {
+        status = house.get("/wiki/a", Some(&token)).await.status().as_u16();
+        if status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_swaps_the_policy_and_a_bad_one_keeps_the_old() {
+    let house = House::open().await;
+    assert_eq!(house.get("/open", None).await.status(), 200);
+    let policy = house.path().join("policies/wiki.toml");
+
+    fs::write(&policy, POLICY.replace("anonymous = true", "anonymos = true")).unwrap();
+    let reply = house.server().reload().await;
+    assert!(!reply.done && reply.message.contains("did you mean `anonymous`?"), "{}", reply.message);
+    assert_eq!(house.get("/open", None).await.status(), 200);
+
+    fs::write(&policy, POLICY.replace("path     = \"/open\"", "path     = \"/opened\"")).unwrap();
+    let reply = house.server().reload().await;
+    assert!(reply.done, "{}", reply.message);
+    assert_eq!(house.get("/open", None).await.status(), 404);
+    assert_eq!(house.get("/opened", None).await.status(), 200);
+    assert!(house.server().reload().await.message.contains("nothing has changed"));
+
+    let main = house.path().join("portcullis.toml");
+    let text = fs::read_to_string(&main).unwrap();
+    fs::write(&main, text.replace("workers = 2", "workers = 3")).unwrap();
+    let reply = house.server().reload().await;
+    assert!(!reply.done && reply.message.contains("restart"), "{}", reply.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_noticed() {
+    let house = House::open().await;
+    let policy = house.path().join("policies/wiki.toml");
+    fs::write(&policy, POLICY.replace("path     = \"/open\"", "path     = \"/opened\"")).unwrap();
+    let mut status = 0;
+    for _ in 0..100 {
+        status = house.get("/opened", None).await.status().as_u16();
+        if status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_control_socket_is_the_owners_alone_and_the_state_has_no_identity_in_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let house = House::open().await;
+    let token = house.provider.token("alice").audience("wiki").jwt();
+    assert_eq!(house.get("/wiki/a", Some(&token)).await.status(), 200);
+    let socket = house.path().join("control.sock");
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let (status, body) = portcullis::admin::call(&socket, http::Method::GET, "/status", Bytes::new()).await.unwrap();
+    assert_eq!(status, 200);
+    let state: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((state["ready"].as_bool(), state["workers"].as_u64()), (Some(true), Some(2)));
+    assert!(!state.to_string().contains("alice"));
+    assert!(portcullis::server::start(house.path()).await.is_err(), "a second process cannot take the socket");
+    house.server.unwrap().shutdown().await;
+    assert!(!socket.exists());
+}
