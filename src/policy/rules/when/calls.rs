@@ -69,15 +69,7 @@ impl Checker<'_> {
     }
 
     fn apply(&mut self, function: &'static Function, arguments: Vec<Node>, word: &Word, span: Span) -> Option<Node> {
-        let fitting: Vec<_> = function
-            .overloads
-            .iter()
-            .filter(|(takes, _)| {
-                takes.len() == arguments.len()
-                    && takes.iter().zip(&arguments).all(|(takes, node)| takes.accepts(&node.kind))
-            })
-            .map(|(_, gives)| gives.kind())
-            .collect();
+        let fitting = function.results(&arguments.iter().map(|node| &node.kind).collect::<Vec<_>>());
         let Some(first) = fitting.first() else {
             let given: Vec<_> = arguments.iter().map(|node| node.kind.to_string()).collect();
             let message = format!("`{}` does not take ({})", word.text, given.join(", "));

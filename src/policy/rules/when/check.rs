@@ -12,7 +12,7 @@ use super::types::Type;
 use super::value::{Bytes, Value};
 
 /// The names of types, as CEL writes them.
-const TYPES: [&str; 15] = [
+const TYPES: [&str; 14] = [
     "bool",
     "int",
     "uint",
@@ -23,7 +23,6 @@ const TYPES: [&str; 15] = [
     "map",
     "null_type",
     "type",
-    "dyn",
     "google.protobuf.Timestamp",
     "google.protobuf.Duration",
     "net.IP",

@@ -75,6 +75,8 @@ pub(super) enum Fault {
     Ambiguous,
     #[error("it is not readable text")]
     NotText,
+    #[error("the format and its arguments do not fit")]
+    Format,
     #[error("the work is over the bound")]
     Fuel,
 }

@@ -135,6 +135,14 @@ pub(super) fn rounded(value: &Value<'_>) -> f64 {
     }
 }
 
+/// A double inside of a formatted text, where infinity is a word.
+pub(super) fn spelled(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    written(value)
+}
+
 /// A double as text: the shortest that reads back as the same, with an exponent when it is very large or small.
 pub(super) fn written(value: f64) -> String {
     if value.is_nan() {

@@ -1,5 +1,8 @@
 //! Tests of expressions over the facts of a request.
 
+mod conformance;
+mod textproto;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

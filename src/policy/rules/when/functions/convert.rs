@@ -1,5 +1,9 @@
 //! Conversions between types: `int(x)`, `uint(x)`, `double(x)`, `string(x)`, `bytes(x)`, `bool(x)`.
 
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
 use super::{Cost, Function, Gives, Native, Run, Style, Takes};
 use crate::policy::rules::when::environment::{Root, WRITTEN};
 use crate::policy::rules::when::error::Fault;
@@ -11,10 +15,16 @@ const fn conversion(name: &'static str, overloads: &'static [(&'static [Takes], 
     Function { name, style: Style::Plain, overloads, run: Run::Native(run), cost: SAME }
 }
 
+/// Base64 makes three bytes four, and padding more.
 const SAME: Cost = |sizes| {
     let own = sizes.first().map_or(0, |size| size.own);
-    (own / WRITTEN + 1, Size::text(own.max(64)))
+    (own * 2 / WRITTEN + 1, Size::text((own * 2).max(64)))
 };
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 pub(super) static FUNCTIONS: &[Function] = &[
     conversion(
@@ -65,6 +75,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
         string,
     ),
     conversion("bytes", &[(&[Takes::Bytes], Gives::Bytes), (&[Takes::Text], Gives::Bytes)], bytes),
+    conversion("base64.encode", &[(&[Takes::Bytes], Gives::Text)], encode),
+    conversion("base64.decode", &[(&[Takes::Text], Gives::Bytes)], decode),
     conversion("bool", &[(&[Takes::Bool], Gives::Bool), (&[Takes::Text], Gives::Bool)], boolean),
 ];
 
@@ -138,4 +150,16 @@ fn boolean<'a>(_: &Root<'a>, of: &[Value<'a>]) -> Result<Value<'a>, Fault> {
         },
         _ => Err(Fault::NoOverload),
     }
+}
+
+fn encode<'a>(root: &Root<'a>, of: &[Value<'a>]) -> Result<Value<'a>, Fault> {
+    let [Value::Bytes(bytes)] = of else { return Err(Fault::NoOverload) };
+    root.fuel.write(bytes.as_slice().len() * 3 / 2)?;
+    Ok(Value::owned(BASE64.encode(bytes.as_slice())))
+}
+
+fn decode<'a>(root: &Root<'a>, of: &[Value<'a>]) -> Result<Value<'a>, Fault> {
+    let [Value::Text(text)] = of else { return Err(Fault::NoOverload) };
+    root.fuel.write(text.as_str().len())?;
+    BASE64.decode(text.as_str()).map(Value::bytes).map_err(|_| Fault::Conversion)
 }

@@ -1,7 +1,9 @@
 //! The functions of the language: their names, what they take and give, what they cost, and what they do.
 
 mod convert;
+mod format;
 mod list;
+mod math;
 mod network;
 mod text;
 mod time;
@@ -23,6 +25,25 @@ pub(super) struct Function {
     pub(super) overloads: &'static [(&'static [Takes], Gives)],
     pub(super) run: Run,
     pub(super) cost: Cost,
+}
+
+impl Function {
+    /// The types of the results that a call with such arguments may have; none when it takes no such arguments.
+    pub(super) fn results(&self, arguments: &[&Type]) -> Vec<Type> {
+        let fitting = self.overloads.iter().filter(|(takes, _)| match takes.split_last() {
+            Some((Takes::Numbers, first)) => {
+                arguments.len() >= first.len() && fits(first, arguments) && {
+                    arguments.iter().skip(first.len()).all(|kind| Takes::Numbers.accepts(kind))
+                }
+            }
+            _ => takes.len() == arguments.len() && fits(takes, arguments),
+        });
+        fitting.map(|(_, gives)| gives.kind(arguments)).collect()
+    }
+}
+
+fn fits(takes: &[Takes], arguments: &[&Type]) -> bool {
+    takes.iter().zip(arguments).all(|(takes, kind)| takes.accepts(kind))
 }
 
 /// How a function is called.
@@ -77,6 +98,9 @@ pub(super) enum Takes {
     Map,
     List,
     Texts,
+    Number,
+    /// Any number of numbers, at the end.
+    Numbers,
 }
 
 impl Takes {
@@ -90,6 +114,7 @@ impl Takes {
             Self::Map => kind.entries().is_some(),
             Self::List => matches!(kind, Type::List(_)),
             Self::Texts => matches!(kind, Type::List(of) if of.is_dyn() || **of == Type::Text),
+            Self::Number | Self::Numbers => kind.is_number(),
             Self::Bool => *kind == Type::Bool,
             Self::Int => *kind == Type::Int,
             Self::Uint => *kind == Type::Uint,
@@ -122,6 +147,8 @@ impl Takes {
             Self::Map => "map",
             Self::List => "list",
             Self::Texts => "list(string)",
+            Self::Number => "number",
+            Self::Numbers => "number...",
         }
     }
 }
@@ -142,10 +169,12 @@ pub(super) enum Gives {
     Network,
     Kind,
     Texts,
+    /// The type that all arguments have, else dyn.
+    Joined,
 }
 
 impl Gives {
-    pub(super) fn kind(self) -> Type {
+    pub(super) fn kind(self, arguments: &[&Type]) -> Type {
         match self {
             Self::Dyn => Type::Dyn,
             Self::Bool => Type::Bool,
@@ -160,13 +189,26 @@ impl Gives {
             Self::Network => Type::Network,
             Self::Kind => Type::Kind,
             Self::Texts => Type::list(Type::Text),
+            Self::Joined => {
+                let joined = arguments.iter().try_fold(Type::Free, |known, kind| known.join(kind));
+                joined.unwrap_or(Type::Dyn)
+            }
         }
     }
 }
 
 /// All functions.
 pub(super) fn all() -> impl Iterator<Item = &'static Function> {
-    [text::FUNCTIONS, list::FUNCTIONS, convert::FUNCTIONS, time::FUNCTIONS, network::FUNCTIONS].into_iter().flatten()
+    let groups = [
+        text::FUNCTIONS,
+        format::FUNCTIONS,
+        list::FUNCTIONS,
+        convert::FUNCTIONS,
+        time::FUNCTIONS,
+        network::FUNCTIONS,
+        math::FUNCTIONS,
+    ];
+    groups.into_iter().flatten()
 }
 
 /// The function of a name, called in a style.

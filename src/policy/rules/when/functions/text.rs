@@ -146,10 +146,10 @@ fn place<'a>(root: &Root<'a>, of: &[Value<'a>], last: bool) -> Result<Value<'a>,
             text.get(from..).and_then(|rest| rest.find(part)).map(|found| from + found)
         }
         (Some(from), true) => {
-            // The match may start at `from` and reach beyond it.
+            // The match may start at `from` and reach beyond it; a cut character is no part of it.
             let mut end = (byte_at(text, from)? + part.len()).min(text.len());
             while !text.is_char_boundary(end) {
-                end += 1;
+                end -= 1;
             }
             text.get(..end).and_then(|head| head.rfind(part))
         }
