@@ -103,6 +103,8 @@ async fn welcome<S>(
         OpenDoor::Tls(tls) => {
             let greeted = greet(socket, tls).await?;
             let Greeted { stream, tls, peer, http, client: policy, standing } = greeted;
+            hall.meters.connections.handshakes.add(1);
+            hall.meters.connections.resumed.add(u64::from(tls.resumed));
             let connection = Connection { id, listener, client, local, tls: Some(tls), peer, http };
             let arrival = Arrival { connection, client: policy, standing, generation, redirect: None };
             return Ok((Transport::Tls(Box::new(stream)), arrival));

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::telemetry::Meters;
+
 /// The open connections of one worker, upgraded ones included.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Census(Arc<Count>);
 
-#[derive(Default)]
 struct Count {
+    meters: Arc<Meters>,
     open: AtomicUsize,
     changed: Notify,
 }
@@ -20,7 +22,13 @@ struct Count {
 pub(super) struct Present(Arc<Count>);
 
 impl Census {
+    pub(super) fn new(meters: Arc<Meters>) -> Self {
+        Self(Arc::new(Count { meters, open: AtomicUsize::new(0), changed: Notify::new() }))
+    }
+
     pub(super) fn enter(&self) -> Present {
+        self.0.meters.connections.accepted.add(1);
+        self.0.meters.connections.open.add(1);
         self.0.open.fetch_add(1, Ordering::Relaxed);
         Present(self.0.clone())
     }
@@ -43,6 +51,7 @@ impl Census {
 
 impl Drop for Present {
     fn drop(&mut self) {
+        self.0.meters.connections.open.add(-1);
         if self.0.open.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.changed.notify_waiters();
         }

@@ -15,7 +15,7 @@ use super::event::{ConnectionEvent, EventKind, Observer};
 use super::limits::Limits;
 use super::workers::Phase;
 use crate::request::{Connection, ConnectionId};
-use crate::telemetry::Clock;
+use crate::telemetry::{Clock, Meters};
 
 /// What all workers share.
 #[derive(Clone)]
@@ -35,6 +35,7 @@ pub(super) struct Hall<S> {
     pub(super) limits: Arc<Limits>,
     pub(super) clock: Clock,
     pub(super) census: Census,
+    pub(super) meters: Arc<Meters>,
     pub(super) crowd: Rc<Crowd>,
     pub(super) phase: watch::Receiver<Phase>,
     /// Connections that this worker may have open.
@@ -54,12 +55,19 @@ pub(super) struct Arrived {
 }
 
 impl<S> Hall<S> {
-    pub(super) fn new(service: S, common: Common, workers: usize, phase: watch::Receiver<Phase>) -> Self {
+    pub(super) fn new(
+        service: S,
+        common: Common,
+        meters: Arc<Meters>,
+        workers: usize,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
         Self {
             service,
             limits: common.limits.clone(),
             clock: common.clock.clone(),
-            census: Census::default(),
+            census: Census::new(meters.clone()),
+            meters,
             crowd: Rc::default(),
             phase,
             share: common.limits.connections.div_ceil(workers).max(1),

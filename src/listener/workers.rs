@@ -16,7 +16,7 @@ use super::hall::{Common, Hall};
 use super::service::Service;
 use super::{BindError, Limits, Observer, Settings, Sockets};
 use crate::identity::Name;
-use crate::telemetry::Clock;
+use crate::telemetry::{Clock, Meters};
 
 /// How long connections have to say that they were cut.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -51,6 +51,8 @@ pub struct Plan {
     pub clock: Clock,
     /// Takes what happens outside of requests.
     pub observer: Observer,
+    /// Each worker's counters, in the order of their numbers.
+    pub meters: Vec<Arc<Meters>>,
 }
 
 /// The running workers.
@@ -105,6 +107,7 @@ impl Workers {
         let mut threads = Vec::new();
         for (index, hand) in sockets.deal(&entrances, count)?.into_iter().enumerate() {
             let (make, done, common) = (make.clone(), done.clone(), common.clone());
+            let meters = plan.meters.get(index).cloned().unwrap_or_default();
             let seat = WorkerSeat { index, phase: watching.clone() };
             let (doors, opened) = mpsc::unbounded_channel();
             for door in hand {
@@ -113,7 +116,7 @@ impl Workers {
             let body = move || {
                 let phase = seat.phase.clone();
                 let work = async {
-                    let hall = Rc::new(Hall::new(make(seat), common, count, phase));
+                    let hall = Rc::new(Hall::new(make(seat), common, meters, count, phase));
                     attend_doors(opened, hall).await;
                 };
                 match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {

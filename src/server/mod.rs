@@ -100,6 +100,7 @@ pub async fn start_loaded(loaded: Loaded) -> Result<Server, StartError> {
         limits: settings.limits.clone(),
         clock: clock.clone(),
         observer: parts.observer(),
+        meters: parts.meters.clone(),
     };
     let workers = Workers::start(sockets, plan, workers, move |seat| parts.serve(seat))?;
     overview.readiness.bound();

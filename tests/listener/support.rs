@@ -78,7 +78,8 @@ impl House {
         let listeners = vec![self.settings.clone()];
         let sockets = Sockets::bind(&listeners, 1).unwrap();
         let address = sockets.address(&self.settings.name).unwrap();
-        let plan = Plan { listeners, limits: self.limits.clone(), clock: self.clock.clone(), observer };
+        let plan =
+            Plan { listeners, limits: self.limits.clone(), clock: self.clock.clone(), observer, meters: Vec::new() };
         let workers = Workers::start(sockets, plan, 1, |_| answer).unwrap();
         Running { house: self, address, events, workers }
     }
