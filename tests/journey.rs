@@ -293,6 +293,30 @@ async fn an_opaque_token_counts_until_it_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_revoked_over_the_control_socket_ends_at_once_in_every_worker() {
+    let house = House::open().await;
+    let socket = house.path().join("control.sock");
+    let order = async |body: String| {
+        let (status, _) = portcullis::admin::call(&socket, http::Method::POST, "/revoke", body.into()).await.unwrap();
+        status.as_u16()
+    };
+    let (first, second) =
+        (house.provider.token("alice").audience("wiki").jwt(), house.provider.token("alice").audience("wiki").jwt());
+    for _ in 0..8 {
+        assert_eq!(house.get("/wiki/a", Some(&first)).await.status(), 200);
+    }
+    assert_eq!(order(format!(r#"{{"token":"{first}"}}"#)).await, 200);
+    for _ in 0..8 {
+        let refused = house.get("/wiki/a", Some(&first)).await;
+        assert_eq!((refused.status().as_u16(), json(&refused)["reason"].as_str()), (401, Some("token-revoked")));
+    }
+    assert_eq!(house.get("/wiki/a", Some(&second)).await.status(), 200, "another token of hers");
+    assert_eq!(order(format!(r#"{{"issuer":"{}","sub":"alice"}}"#, house.provider.issuer())).await, 200);
+    assert_eq!(house.get("/wiki/a", Some(&second)).await.status(), 401);
+    assert_eq!(order("{}".into()).await, 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_opens_what_asks_for_a_device_and_a_wrong_one_opens_nothing() {
     let house = House::open().await;
     let ask = async |identity: &str, path: &str| {

@@ -1,6 +1,6 @@
 //! The control socket: orders from whoever may open it, which is the user that Portcullis runs as.
 //!
-//! HTTP/1.1 over a Unix socket of mode 0600: `POST /reload`, `GET /status`. A request with an `Origin` comes from a
+//! HTTP/1.1 over a Unix socket of mode 0600: `POST /reload`, `POST /revoke`, `GET /status`. A request with an `Origin` comes from a
 //! browser and is refused.
 
 use std::io;
@@ -20,10 +20,13 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Overview;
+use super::revoke::revoke;
 use super::serve::{Answer, json, serve_connection};
 
 /// The largest answer that `portcullis status` reads, in bytes.
 const MAX_REPLY: usize = 4 * 1024 * 1024;
+/// The largest order, in bytes.
+const MAX_ORDER: usize = 128 * 1024;
 
 /// An order that only the server itself can carry out.
 #[derive(Debug)]
@@ -70,7 +73,7 @@ pub async fn serve_control(listener: UnixListener, overview: Arc<Overview>, orde
                 let (overview, orders) = (overview.clone(), orders.clone());
                 tokio::spawn(serve_connection(stream, move |request| {
                     let (overview, orders) = (overview.clone(), orders.clone());
-                    async move { obey(&request, &overview, &orders).await }
+                    async move { obey(request, &overview, &orders).await }
                 }));
             }
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
@@ -78,7 +81,7 @@ pub async fn serve_control(listener: UnixListener, overview: Arc<Overview>, orde
     }
 }
 
-async fn obey(request: &Request<Incoming>, overview: &Overview, orders: &mpsc::Sender<Order>) -> Answer {
+async fn obey(request: Request<Incoming>, overview: &Overview, orders: &mpsc::Sender<Order>) -> Answer {
     let refused = |message: &str| Reply { done: false, message: message.into() };
     if request.headers().contains_key(ORIGIN) {
         return json(StatusCode::FORBIDDEN, &refused("the control socket does not serve browsers"));
@@ -96,7 +99,14 @@ async fn obey(request: &Request<Incoming>, overview: &Overview, orders: &mpsc::S
                 Err(_) => json(StatusCode::SERVICE_UNAVAILABLE, &refused("the server is stopping")),
             }
         }
-        _ => json(StatusCode::NOT_FOUND, &refused("here are GET /status and POST /reload")),
+        (&Method::POST, "/revoke") => {
+            let Ok(body) = Limited::new(request.into_body(), MAX_ORDER).collect().await else {
+                return json(StatusCode::PAYLOAD_TOO_LARGE, &refused("the order is too large"));
+            };
+            let reply = revoke(&body.to_bytes(), &overview.revocations, overview.clock.now());
+            json(if reply.done { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &reply)
+        }
+        _ => json(StatusCode::NOT_FOUND, &refused("here are GET /status, POST /reload and POST /revoke")),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Two surfaces for operators, never on a public listener.
 //!
 //! *Probes* are read-only HTTP on an address of their own, loopback by default, with no identities in them: `/livez`,
-//! `/readyz`, `/metrics`, `/status`. *Control* is a Unix socket of mode 0600 that takes orders: reload, status.
+//! `/readyz`, `/metrics`, `/status`. *Control* is a Unix socket of mode 0600 that takes orders: reload, revoke, status.
 
 mod control;
 mod metrics;
 mod overview;
 mod probes;
+mod revoke;
 mod serve;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 pub use control::{Order, Reply, bind_control, call, serve_control};
 pub use overview::{Overview, Readiness, ReloadNote, Status};
 pub use probes::serve_probes;
+pub use revoke::RevokeOrder;
 
 /// Where the admin surfaces listen.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::Reply;
 use crate::audit::AuditHandle;
-use crate::authn::{SourceKind, SourceState, SourceStatus};
+use crate::authn::{Revocations, SourceKind, SourceState, SourceStatus};
 use crate::gateway::Snapshot;
 use crate::identity::Name;
-use crate::telemetry::Meters;
+use crate::telemetry::{Clock, Meters};
 
 /// How long the token sources have for their first keys before the gateway is ready without them.
 const GRACE: Duration = Duration::from_secs(30);
@@ -27,6 +27,10 @@ pub struct Overview {
     pub meters: Vec<Arc<Meters>>,
     /// The audit log.
     pub audit: AuditHandle,
+    /// What was revoked.
+    pub revocations: Arc<Revocations>,
+    /// The wall clock.
+    pub clock: Clock,
     /// Whether the server serves.
     pub readiness: Readiness,
     /// The bound listeners, by name.
@@ -88,6 +92,8 @@ pub struct Status {
     pub token_sources: Vec<SourceNote>,
     /// The audit log.
     pub audit: AuditState,
+    /// How many revocations are in force.
+    pub revocations: usize,
     /// How many workers serve.
     pub workers: usize,
 }
@@ -144,10 +150,12 @@ impl Overview {
         snapshot: Arc<ArcSwap<Snapshot>>,
         meters: Vec<Arc<Meters>>,
         audit: AuditHandle,
+        revocations: Arc<Revocations>,
+        clock: Clock,
         listeners: Vec<(Name, SocketAddr)>,
     ) -> Self {
         let (readiness, last_reload) = (Readiness::default(), ArcSwapOption::empty());
-        Self { snapshot, meters, audit, readiness, listeners, last_reload, started: Instant::now() }
+        Self { snapshot, meters, audit, revocations, clock, readiness, listeners, last_reload, started: Instant::now() }
     }
 
     /// Notes how a reload went.
@@ -211,6 +219,7 @@ impl Overview {
                 .collect(),
             token_sources: sources.into_iter().map(SourceNote::from).collect(),
             audit,
+            revocations: self.revocations.len(),
             workers: self.meters.len(),
         }
     }

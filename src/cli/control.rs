@@ -25,7 +25,12 @@ pub(super) struct Args {
 
 /// Asks for the configuration to be read again.
 pub(super) fn reload(args: &Args, terminal: &Terminal) -> ExitCode {
-    let Some((well, body)) = order(args, terminal, Method::POST, "/reload") else { return failed() };
+    send(args, terminal, "/reload", Bytes::new())
+}
+
+/// Sends an order and shows what came of it.
+pub(super) fn send(args: &Args, terminal: &Terminal, path: &str, body: Bytes) -> ExitCode {
+    let Some((well, body)) = order(args, terminal, Method::POST, path, body) else { return failed() };
     if terminal.format() == Format::Json {
         terminal.raw(&body);
     } else {
@@ -40,7 +45,7 @@ pub(super) fn reload(args: &Args, terminal: &Terminal) -> ExitCode {
 
 /// Shows the whole state.
 pub(super) fn status(args: &Args, terminal: &Terminal) -> ExitCode {
-    let Some((well, body)) = order(args, terminal, Method::GET, "/status") else { return failed() };
+    let Some((well, body)) = order(args, terminal, Method::GET, "/status", Bytes::new()) else { return failed() };
     match (terminal.format(), serde_json::from_slice::<serde_json::Value>(&body)) {
         (Format::Text, Ok(status)) => terminal.line(format_args!("{status:#}")),
         _ => terminal.raw(&body),
@@ -48,14 +53,14 @@ pub(super) fn status(args: &Args, terminal: &Terminal) -> ExitCode {
     if well { WELL } else { failed() }
 }
 
-fn order(args: &Args, terminal: &Terminal, method: Method, path: &str) -> Option<(bool, Bytes)> {
+fn order(args: &Args, terminal: &Terminal, method: Method, path: &str, body: Bytes) -> Option<(bool, Bytes)> {
     let socket = match (&args.socket, &args.config) {
         (Some(socket), _) => socket.clone(),
         (None, Some(directory)) => socket_of(directory, terminal)?,
         (None, None) => return None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answer = runtime.and_then(|runtime| runtime.block_on(call(&socket, method, path, Bytes::new())));
+    let answer = runtime.and_then(|runtime| runtime.block_on(call(&socket, method, path, body)));
     match answer {
         Ok((status, body)) => Some((status.is_success(), body)),
         Err(error) => {

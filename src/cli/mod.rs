@@ -14,6 +14,7 @@ mod control;
 mod dev_certs;
 mod man;
 pub mod output;
+mod revoke;
 mod policy;
 mod run;
 
@@ -75,6 +76,7 @@ enum Command {
     ///
     /// A configuration with faults leaves everything as it is, and the faults are shown here.
     Reload(control::Args),
+    Revoke(revoke::Args),
     /// Show the state of a running Portcullis
     Status(control::Args),
     #[cfg(feature = "demo")]
@@ -90,6 +92,7 @@ impl Command {
             Self::Check(args) => check::run(args, terminal),
             Self::Policy(args) => policy::run(args, terminal),
             Self::Reload(args) => control::reload(args, terminal),
+            Self::Revoke(args) => revoke::run(args, terminal),
             Self::Status(args) => control::status(args, terminal),
             #[cfg(feature = "demo")]
             Self::DevCerts(args) => dev_certs::run(args, terminal),

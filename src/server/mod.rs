@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Order, Overview, Reply};
 use crate::audit::{self, AuditHandle};
+use crate::authn::Revocations;
 use crate::config::{self, Fault, Loaded};
 use crate::identity::Name;
 use crate::listener::{self, BindError, Drained, Plan, Sockets, Workers};
@@ -88,12 +89,19 @@ pub async fn start_loaded(loaded: Loaded) -> Result<Server, StartError> {
     let listeners = addresses(&settings.listeners, &sockets);
     let probes = bind_probes(&settings.admin).await?;
     let control = bind_control(&settings.admin)?;
-    let revocations = Arc::default();
+    let revocations: Arc<Revocations> = Arc::default();
     let snapshot = build::snapshot(settings, &revocations, &clock, None).map_err(StartError::Sources)?;
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let audit = audit::start(settings.audit.clone()).map_err(StartError::Audit)?;
     let meters: Vec<_> = (0..workers).map(|_| Arc::new(Meters::default())).collect();
-    let overview = Arc::new(Overview::new(snapshot.clone(), meters.clone(), audit.clone(), listeners));
+    let overview = Arc::new(Overview::new(
+        snapshot.clone(),
+        meters.clone(),
+        audit.clone(),
+        revocations.clone(),
+        clock.clone(),
+        listeners,
+    ));
     let parts = worker::Parts { snapshot, audit, meters, clock: clock.clone() };
     let plan = Plan {
         listeners: settings.listeners.clone(),
