@@ -29,8 +29,8 @@ pub mod rejection;
 pub mod audit;
 pub mod gateway;
 pub mod listener;
-pub mod config;
 pub mod admin;
+pub mod config;
 pub mod server;
 #[cfg(feature = "demo")]
 pub mod demo;

@@ -28,8 +28,8 @@ const LINE: [&str; 19] = [
     "audit",
     "gateway",
     "listener",
-    "config",
     "admin",
+    "config",
     "server",
     "demo",
     "cli",
@@ -158,10 +158,14 @@ fn faults_in(file: &str, text: &str) -> Vec<String> {
         }
     }
     if is_rules(&module) {
-        for token in &kept.tokens {
-            if ["async", "await"].contains(&token.text.as_str()) || IMPURE.contains(&token.text.as_str()) {
-                fault(token.line, format!("policy/rules knows no I/O and no clock, yet names `{}`", token.text));
-            }
+        let waits = kept.tokens.iter().filter(|token| ["async", "await"].contains(&token.text.as_str()));
+        let mut named: Vec<(usize, &str)> = waits.map(|token| (token.line, token.text.as_str())).collect();
+        let all = paths(&kept.tokens, &module);
+        named.extend(all.iter().flat_map(|path| {
+            path.segments.iter().filter(|name| IMPURE.contains(&name.as_str())).map(|name| (path.line, name.as_str()))
+        }));
+        for (line, name) in named {
+            fault(line, format!("policy/rules knows no I/O and no clock, yet names `{name}`"));
         }
     }
     faults

@@ -18,7 +18,7 @@ pub(super) struct Args {
     /// The control socket
     #[arg(long, value_name = "PATH", conflicts_with = "config", required_unless_present = "config")]
     socket: Option<PathBuf>,
-    /// The configuration directory whose [admin] names the control socket
+    /// The configuration directory whose `[admin]` names the control socket
     #[arg(long, value_name = "DIR")]
     config: Option<PathBuf>,
 }

@@ -15,6 +15,7 @@ const MAX_TOKEN: u64 = 64 * 1024;
 /// Counts at once and in every worker, cached tokens and open connections included. A revocation is kept in the memory of
 /// the running process: make it at the issuer, too, so that it outlives a restart.
 #[derive(clap::Args, Debug)]
+#[group(id = "revocation")]
 #[command(after_help = "\
 Examples:
   portcullis revoke --config . --token < token.txt

@@ -1,7 +1,7 @@
 //! From TOML to checked settings: every room's settings type is built here, and only here is TOML known.
 //!
 //! One file a room: it reads its tables with [`reader`], records every fault in [`Faults`], and gives the room's own
-//! settings type, which is correct by construction. [`load`] reads a whole directory and reports all faults at once;
+//! settings type, which is correct by construction. [`load()`] reads a whole directory and reports all faults at once;
 //! nothing is bound, fetched or started here.
 
 mod audit;
