@@ -11,6 +11,8 @@ mod check;
 mod completions;
 mod control;
 #[cfg(feature = "demo")]
+mod demo;
+#[cfg(feature = "demo")]
 mod dev_certs;
 mod man;
 pub mod output;
@@ -69,6 +71,8 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    #[cfg(feature = "demo")]
+    Demo(demo::Args),
     Run(run::Args),
     Check(check::Args),
     Policy(policy::Args),
@@ -88,6 +92,8 @@ enum Command {
 impl Command {
     fn run(&self, terminal: &Terminal) -> ExitCode {
         match self {
+            #[cfg(feature = "demo")]
+            Self::Demo(args) => demo::run(args, terminal),
             Self::Run(args) => run::run(args, terminal),
             Self::Check(args) => check::run(args, terminal),
             Self::Policy(args) => policy::run(args, terminal),

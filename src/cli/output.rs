@@ -133,6 +133,11 @@ impl Terminal {
         }
     }
 
+    /// Shows what was written so far, for a command that goes on.
+    pub fn flush(&self) {
+        self.out.flush();
+    }
+
     /// One line beside the result, to standard error.
     pub fn note(&self, text: impl Display) {
         self.err.write(format_args!("{text}\n"));

@@ -48,7 +48,8 @@ fn problem(verdict: &Verdict, id: &RequestId) -> Response<Bytes> {
         reason: verdict.reason.code(),
         advice: verdict.advice.as_deref(),
     };
-    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let mut body = serde_json::to_vec(&problem).unwrap_or_default();
+    body.push(b'\n'); // so that a terminal's prompt starts on a line of its own
     answer(verdict.status, "application/problem+json", body.into())
 }
 

@@ -160,7 +160,7 @@ fn judged(stage: &Stage, step: &Step, answer: &Answer, records: &HashMap<String,
         reason: body.get("reason").and_then(Value::as_str).map(str::to_owned),
         rule: said("rule"),
         why: String::new(),
-        detail: said("detail"),
+        detail: said("detail").filter(|_| adds(body.get("reason").and_then(Value::as_str))),
         request_id,
         surprise: None,
     };
@@ -169,14 +169,20 @@ fn judged(stage: &Stage, step: &Step, answer: &Answer, records: &HashMap<String,
     outcome
 }
 
+/// Whether the audit log's detail says more than the reason's own sentence.
+fn adds(reason: Option<&str>) -> bool {
+    let known = [Reason::CertificateRefused, Reason::CredentialMissing, Reason::NoRuleAllows, Reason::StepUpRequired];
+    known.iter().any(|known| Some(known.code()) == reason)
+}
+
 fn why(outcome: &Outcome, body: &Value, step: &Step, answer: &Answer) -> String {
     if let Err(error) = answer {
         let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(": {cause}"));
         return format!("{error}{cause}");
     }
     let Some(reason) = outcome.reason.as_deref() else {
-        let shown = step.service_sees.map(|(name, value)| format!("; the service saw {name}: {value}"));
-        return format!("the rule allows it{}", shown.unwrap_or_default());
+        let shown = step.service_sees.map(|(name, value)| format!("the service saw {name}: {value}"));
+        return shown.unwrap_or_default();
     };
     let known = Reason::ALL.iter().find(|known| known.code() == reason);
     let summary = known.map_or("", |known| known.summary());

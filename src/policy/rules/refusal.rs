@@ -25,7 +25,7 @@ pub struct Refusal<'r> {
     pub acr: Vec<Box<str>>,
     /// How old a sign-in may be (RFC 9470 section 3).
     pub max_age: Option<Duration>,
-    /// What was nearest to being allowed: "`rule` would allow with group `sre`".
+    /// What was nearest to being allowed: "would be allowed by `rule` with group `sre`". None where a rule denies.
     pub nearest: Option<String>,
 }
 
@@ -37,18 +37,21 @@ impl<'r> Refusal<'r> {
             Verdict::Denied(rule) => Self::new(Reason::DeniedByRule, Some(rule)),
             Verdict::RequirementFailed(rule) => {
                 let mut refusal = Self::new(Reason::RequirementFailed, Some(rule));
-                refusal.offer_remedy(&blockers(rule, facts, now));
+                let blockers = blockers(rule, facts, now);
+                refusal.offer_remedy(&blockers);
+                refusal.nearest = Some(told("would meet", rule, &blockers));
                 refusal
             }
-            Verdict::NothingAllows => Self::new(Reason::NoRuleAllows, None),
-        };
-        if let Some((rule, blockers)) = nearest(rules, facts, now) {
-            refusal.nearest = Some(told(rule, &blockers));
-            if matches!(verdict, Verdict::NothingAllows) {
-                refusal.offer_remedy(&blockers);
-                refusal.advice = rule.advice().cloned();
+            Verdict::NothingAllows => {
+                let mut refusal = Self::new(Reason::NoRuleAllows, None);
+                if let Some((rule, blockers)) = nearest(rules, facts, now) {
+                    refusal.offer_remedy(&blockers);
+                    refusal.nearest = Some(told("would be allowed by", rule, &blockers));
+                    refusal.advice = rule.advice().cloned();
+                }
+                refusal
             }
-        }
+        };
         if must_present_credential(rules, facts, now) {
             refusal.reason = Reason::CredentialMissing;
         }
@@ -115,17 +118,27 @@ impl Blocker<'_> {
     fn remedy(&self) -> Option<Remedy> {
         self.criterion.and_then(Criterion::remedy)
     }
+
+    /// Somebody whom this issuer knows can be given a group; a token of another issuer makes them somebody else.
+    const fn distance(&self) -> u32 {
+        match self.criterion {
+            Some(Criterion::Subject(SubjectCriterion::Issuer(_))) => 3,
+            _ => 1,
+        }
+    }
 }
 
 /// The allow that lacks least, and what it lacks; the first by name among equals.
 fn nearest<'r>(rules: &'r RouteRules, facts: &Facts<'_>, now: Timestamp) -> Option<(&'r Rule, Vec<Blocker<'r>>)> {
     let candidates = rules.allows.iter().map(|rule| (rule.as_ref(), blockers(rule, facts, now)));
-    candidates.filter(|(_, blockers)| !blockers.is_empty()).min_by_key(|(_, blockers)| blockers.len())
+    candidates
+        .filter(|(_, blockers)| !blockers.is_empty())
+        .min_by_key(|(_, blockers)| blockers.iter().map(Blocker::distance).sum::<u32>())
 }
 
-fn told(rule: &Rule, blockers: &[Blocker<'_>]) -> String {
+fn told(verb: &str, rule: &Rule, blockers: &[Blocker<'_>]) -> String {
     let wanted: Vec<_> = blockers.iter().map(|blocker| blocker.wanted.as_str()).collect();
-    format!("would be allowed by `{}` with {}", rule.name, wanted.join(", "))
+    format!("{verb} `{}` with {}", rule.name, wanted.join(", "))
 }
 
 fn blockers<'r>(rule: &'r Rule, facts: &Facts<'_>, now: Timestamp) -> Vec<Blocker<'r>> {
