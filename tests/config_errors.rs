@@ -1,5 +1,5 @@
 //! What is wrong with a configuration is said all at once, with file, line, the offending text and what to do.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! The whole journey in one process: a real server, a real identity provider, a real service, real TLS.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -171,7 +171,13 @@ fn judged(stage: &Stage, step: &Step, answer: &Answer, records: &HashMap<String,
 
 /// Whether the audit log's detail says more than the reason's own sentence.
 fn adds(reason: Option<&str>) -> bool {
-    let known = [Reason::CertificateRefused, Reason::CredentialMissing, Reason::NoRuleAllows, Reason::StepUpRequired];
+    let known = [
+        Reason::CertificateRefused,
+        Reason::CredentialMissing,
+        Reason::NoRuleAllows,
+        Reason::RequirementFailed,
+        Reason::StepUpRequired,
+    ];
     known.iter().any(|known| Some(known.code()) == reason)
 }
 
