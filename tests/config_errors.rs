@@ -147,6 +147,35 @@ fn every_fault_has_its_place_and_says_what_to_do() {
 }
 
 #[test]
+fn semantics_11_a_token_that_could_mean_two_sources_is_a_fault() {
+    let server = |name: &str, prefix: &str| {
+        format!(
+            "[introspection.{name}]\nurl = \"https://{name}.example/introspect\"\naudiences = [\"wiki\"]\n\
+             client = {{ id = \"x\", auth = \"client_secret_basic\", secret = {{ file = \"secret\" }} }}\n{prefix}\n"
+        )
+    };
+    let twin = "[issuer.twin]\nurl = \"https://login.corp.example\"\naudiences = [\"wiki\"]\n";
+    let prefix = |text: &str| format!("match = {{ prefix = \"{text}\" }}");
+    for (more, tokens, expected) in [
+        (twin.to_owned(), r#"["corp", "twin"]"#, Some("have the same issuer, and a route names both")),
+        (twin.to_owned(), r#"["corp"]"#, None),
+        (server("a", "") + &server("b", ""), r#"["a", "b"]"#, Some("without a prefix, and a route names both")),
+        (server("a", "") + &server("b", &prefix("b_")), r#"["corp", "a", "b"]"#, None),
+        (server("a", &prefix("x_")) + &server("b", &prefix("x_y")), r#"["corp"]"#, Some("begins with the other")),
+        (server("corp", &prefix("x_")), r#"["corp"]"#, Some("share their name")),
+    ] {
+        let directory = directory(&format!("{MAIN}{more}"), &POLICY.replace(r#"["corp"]"#, tokens));
+        fs::write(directory.path().join("secret"), "a secret of the test's own, long enough\n").unwrap();
+        let faults = read(directory.path()).err().unwrap_or_default();
+        let faults = shown(&faults, directory.path());
+        match expected {
+            Some(expected) => assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected}: {faults:#?}"),
+            None => assert!(faults.is_empty(), "{faults:#?}"),
+        }
+    }
+}
+
+#[test]
 fn all_faults_of_all_files_come_at_once() {
     let main = MAIN.replace("address =", "adress =").replace("certs/ca.pem", "certs/none.pem");
     let policy = POLICY.replace("upstream = \"wiki\"", "upstream = \"x\"").replace("[[test]]", "[[tset]]");
@@ -172,8 +201,11 @@ fn the_reference_configuration_loads_without_a_warning() {
     fs::create_dir_all(config.join("policies")).unwrap();
     let copy = |name: &Path| fs::copy(root.join(name), config.join(name)).unwrap();
     copy(Path::new("portcullis.toml"));
-    for entry in fs::read_dir(root.join("policies")).unwrap() {
-        copy(&Path::new("policies").join(entry.unwrap().file_name()));
+    for entry in fs::read_dir(root.join("policies")).unwrap().map(Result::unwrap) {
+        // Each directory below is a set of its own.
+        if entry.file_type().unwrap().is_file() {
+            copy(&Path::new("policies").join(entry.file_name()));
+        }
     }
     let certificates = Certificates::make(&Names::default(), Timestamp::now()).unwrap();
     certificates.write(&directory.path().join("certs"), false).unwrap();

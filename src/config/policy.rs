@@ -17,10 +17,12 @@ mod trial;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use jiff::Timestamp;
+
 use super::fault::{At, Faults, Located};
 use super::reader::Table;
 use crate::identity::{Issuer, Name};
-use crate::policy::rules::{Mode, RouteOutline, RuleFault, RuleSet};
+use crate::policy::rules::{Mode, Reading, RouteOutline, RuleFault, RuleSet, Truth};
 use crate::policy::trial::Trial;
 use crate::route::Route;
 
@@ -89,6 +91,7 @@ pub fn read(roots: &[Table<'_>], vocabulary: Vocabulary<'_>, faults: &Faults) ->
         }
     };
     report_closed_routes(&rules, faults);
+    report_closing_denies(&rules, &places, faults);
     (faults.errors() == before).then(|| PolicyFiles { rules, trials, unused: names.into_unused(), silenced })
 }
 
@@ -136,6 +139,23 @@ fn report_closed_routes(rules: &RuleSet, faults: &Faults) {
                 hint: Some(format!("add an [[allow]] with routes = [\"{name}\"]")),
                 warning: true,
             });
+        }
+    }
+}
+
+/// A deny that asks about a token applies where there is none (POLICY semantics 1), so on a route that takes no token it
+/// refuses everybody. Whoever means that can say it.
+fn report_closing_denies(rules: &RuleSet, places: &HashMap<Name, At>, faults: &Faults) {
+    let reading = Reading::denial(Timestamp::UNIX_EPOCH);
+    for (name, route) in rules.routes().into_iter().filter(|(_, route)| !route.takes_tokens()) {
+        for rule in route.denies().iter().filter(|rule| rule.reads_token()) {
+            let answers = rule.condition.answers(reading, &|criterion, _| criterion.answers_without_token());
+            if let (false, Some(at)) = (answers.may_be(Truth::Fails), places.get(&rule.name)) {
+                let message = format!("deny `{}` closes route `{name}`, which takes no tokens", rule.name);
+                let hint = "write when_absent = \"skip\", or leave the route out; if it shall be closed, write a deny with \
+                            `everybody = true`";
+                faults.error(at, message, String::from(hint));
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! A [`Rule`] has one [`Effect`] and one [`Condition`], a tree of [`Criterion`]s; a [`RuleSet`] binds rules to routes;
 //! [`evaluate()`] is the table of POLICY semantics 1. The answer to a condition is one of four words, see [`Truth`].
 
+mod answers;
 mod condition;
 pub mod criterion;
 mod evaluate;
@@ -18,6 +19,7 @@ mod rule_set;
 mod truth;
 pub mod when;
 
+pub use answers::Answers;
 pub use condition::{Absent, Condition, Quantifier, Reading};
 pub use criterion::Criterion;
 pub use evaluate::{Verdict, evaluate, evaluate_with_shadows};

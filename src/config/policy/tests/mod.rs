@@ -1,7 +1,9 @@
 //! Policy files, read and asked: the language as a user meets it.
 
+mod book;
 mod criteria;
 mod faults;
+mod properties;
 mod semantics;
 
 use std::sync::Arc;

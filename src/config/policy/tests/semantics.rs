@@ -106,6 +106,28 @@ fn semantics_1_what_is_missing_or_malformed_denies_unless_the_rule_says_otherwis
 }
 
 #[test]
+fn semantics_1_a_deny_that_closes_a_whole_route_by_absence_is_refused() {
+    let deny = |keys: &str| format!("[[deny]]\nname = \"d\"\nroutes = [\"*\"]\n{keys}");
+    for keys in [
+        "subject = { groups = \"contractors\" }",
+        "subject = { claims = { status = \"frozen\" } }",
+        "any_of = [{ subject = { any = true } }, { source = { networks = [\"10.0.0.0/8\"] } }]",
+    ] {
+        let all = messages(&deny(keys));
+        assert!(all[0].contains("closes route `open`, which takes no tokens (write when_absent"), "{keys}: {all:?}");
+        let narrower = deny(keys).replace("[\"*\"]", "[\"*\"]\nexcept_routes = [\"open\"]");
+        assert_eq!(messages(&narrower), Vec::<String>::new());
+    }
+    for keys in [
+        "subject = { groups = \"contractors\" }\nwhen_absent = \"skip\"",
+        "subject = { groups = \"contractors\" }\nsource = { networks = [\"10.0.0.0/8\"] }",
+        "everybody = true",
+    ] {
+        assert_eq!(messages(&deny(keys)), Vec::<String>::new(), "{keys}");
+    }
+}
+
+#[test]
 fn semantics_2_strings_compare_exactly_and_host_and_header_names_without_case() {
     let case = item("token = { issuer = \"corp\", groups = [\"Finance\"] }");
     assert!(!admits("subject = { groups = \"finance\" }", &case));
@@ -258,6 +280,29 @@ fn semantics_12_one_star_is_one_part_and_two_are_the_rest() {
     assert!(admits(rest, &id("spiffe://corp.example/ns/a/sa/b")) && !admits(rest, &id("spiffe://corp.example/ns")));
     let path = "subject = { any = true }\nrequest = { path = [\"/v1/items/*\"] }";
     assert!(admits(path, &item(TOKEN)));
+}
+
+#[test]
+fn semantics_13_an_error_that_is_left_over_never_admits() {
+    let left_over =
+        ["token.claims.nothing == 1", "token.acr != 'mfa'", "1 / size(token.amr) > 0", "device.trust != 'x'"];
+    for when in left_over {
+        let when = format!("when = \"{when}\"");
+        assert!(!admits(&format!("subject = {{ any = true }}\n{when}"), &item(TOKEN)), "{when}");
+        assert!(refuses(&when, &item(TOKEN)), "{when}");
+        assert!(refuses(&format!("{when}\nwhen_absent = \"skip\""), &item(TOKEN)), "an error is not absence: {when}");
+        let required = format!(
+            "[[allow]]\nname = \"a\"\nroutes = [\"items\"]\nanonymous = true\n\
+             [[require]]\nname = \"r\"\nroutes = [\"items\"]\n{when}"
+        );
+        assert_eq!(reason(&judge(&required, &item(TOKEN))), "requirement-failed", "{when}");
+    }
+    for when in ["token.claims.nothing == 1 || true", "!(token.claims.nothing == 1 && false)"] {
+        assert!(admits(&format!("subject = {{ any = true }}\nwhen = \"{when}\""), &item(TOKEN)), "{when}");
+    }
+    let big = item("token = { issuer = \"corp\", claims = { n = 9007199254740993 } }");
+    assert!(admits("subject = { any = true }\nwhen = \"token.claims.n == 9007199254740993\"", &big));
+    assert!(!admits("subject = { any = true }\nwhen = \"token.claims.n == 9007199254740992\"", &big));
 }
 
 #[test]

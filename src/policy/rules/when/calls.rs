@@ -10,7 +10,7 @@ use super::tree::{Form, Loop, Mode, Node};
 use super::types::Type;
 
 /// The macros over lists and maps.
-const MACROS: [&str; 8] =
+pub(super) const MACROS: [&str; 8] =
     ["all", "exists", "exists_one", "existsOne", "filter", "map", "transformList", "transformMap"];
 /// The most macros that may stand inside of each other.
 const MAX_NESTED: usize = 8;

@@ -243,3 +243,21 @@ fn what_has_no_answer() {
     assert_eq!(anonymous.ask("has(token) || has(device)"), Ok(false));
     assert_eq!(full.ask("has(token) && has(device) && has(workload)"), Ok(true));
 }
+
+#[test]
+fn the_book_names_every_function_member_and_macro() {
+    let book = include_str!("../../../../docs/policy.md");
+    let section = book.split("## `when`\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut words: Vec<String> = super::functions::all().map(|function| function.name.to_owned()).collect();
+    words.extend(super::calls::MACROS.map(str::to_owned));
+    for table in ["request", "token", "device", "source"] {
+        let members = super::schema::Table::named(table).unwrap().members();
+        words.extend(members.iter().map(|member| format!("{table}.{}", member.name)));
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    let known: std::collections::HashSet<_> = section.split(|c: char| !is_word(c)).collect();
+    let missing: Vec<_> = words.iter().filter(|word| !known.contains(word.as_str())).collect();
+    let methods = |word: &str| section.contains(&format!(".{word}("));
+    let missing: Vec<_> = missing.into_iter().filter(|word| !methods(word)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

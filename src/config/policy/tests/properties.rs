@@ -1,0 +1,248 @@
+//! What holds whatever the rules are: tried over policies and requests that are put together at random.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::{item, project, read};
+use crate::config::policy::project::Project;
+use crate::policy::case::Outcome;
+use crate::policy::rules::{Answers, Effect, Truth};
+use crate::policy::trial::Trial;
+
+const SUBJECTS: &[&str] = &[
+    "",
+    "subject = { any = true }",
+    "subject = { issuer = \"corp\" }",
+    "subject = { issuer = \"partner\", sub = [\"u-1\", \"u-2\"] }",
+    "subject = { groups = \"a\" }",
+    "subject = { groups = { any = [\"a\", \"b\"], none = [\"c\"] } }",
+    "subject = { scopes = { all = [\"r\", \"w\"] } }",
+    "subject = { acr = \"mfa\", signed_in_within = \"1h\" }",
+    "subject = { claims = { level = { at_least = 3 } } }",
+    "subject = { claims = { roles = { any = [\"x\"] } } }",
+    "subject = { claims = { status = { none_of = [\"frozen\"] }, level = 3 } }",
+    "subject = { claims = { status = { present = false } } }",
+];
+const DEVICES: &[&str] = &[
+    "",
+    "device = { any = true }",
+    "device = { none = true }",
+    "device = { trust = \"corp\" }",
+    "workload = { spiffe_id = \"spiffe://corp.example/**\" }",
+];
+const REQUESTS: &[&str] = &[
+    "",
+    "request = { method = \"GET\" }",
+    "request = { headers = { x-role = \"reader\" } }",
+    "request = { headers = { x-role = { none_of = [\"admin\"] } } }",
+    "request = { query = { dry = \"1\" } }",
+    "request = { path_params = { id = { starts_with = \"7\" } } }",
+];
+const REST: &[&str] = &[
+    "",
+    "source = { networks = [\"10.0.0.0/8\"] }",
+    "time = { zone = \"UTC\", from = \"08:00\", until = \"18:00\" }",
+    "when = \"token.claims.level > 2\"",
+    "when = \"has(token) && 'a' in token.groups\"",
+    "when = \"request.headers['x-role'] == 'reader' || device.trust == 'corp'\"",
+    "conditions = [\"managed\"]",
+    "unless = [\"managed\"]",
+    "unless = [\"risky\"]",
+    "any_of = [{ subject = { groups = \"b\" } }, { device = { any = true }, source = { except = [\"10.0.0.0/8\"] } }]",
+];
+const DEFINED: &str = "[condition.managed]\ndevice = { trust = \"corp\" }\n\
+                       [condition.risky]\nrequest = { headers = { x-role = \"admin\" } }\nsubject = { groups = \"c\" }\n";
+
+const TOKENS: &[&str] = &[
+    "",
+    "token = { issuer = \"corp\", sub = \"u-1\" }",
+    "token = { issuer = \"partner\", sub = \"u-1\", groups = [\"a\"], acr = \"mfa\", signed_in_ago = \"5m\" }",
+    "token = { issuer = \"corp\", groups = [\"a\", \"c\"], scopes = [\"r\", \"w\"], claims = { level = 3, roles = [\"x\"] } }",
+    "token = { issuer = \"corp\", groups = \"a\", claims = { level = \"3\", roles = \"x\", status = \"frozen\" } }",
+    "token = { issuer = \"opaque\", groups = [\"b\"], claims = { level = 4.5, status = \"active\" } }",
+];
+const PEERS: &[&str] = &[
+    "",
+    "device = { trust = \"corp\", spiffe_id = \"spiffe://corp.example/device/7\" }",
+    "device = { trust = \"lab\" }",
+];
+const PLACES: &[&str] = &["", "source = \"10.1.2.3\"", "now = \"2026-01-14T20:00:00Z\""];
+const HEADERS: &[&str] = &["", "x-role = \"reader\"", "x-role = [\"reader\", \"admin\"]", "x-role = \"admin\""];
+const QUERIES: &[&str] = &["", "?dry=1", "?dry=1&dry=0"];
+
+/// A rule without its name.
+#[derive(Clone, Debug)]
+struct Drawn {
+    effect: &'static str,
+    keys: String,
+}
+
+fn drawn(effect: &'static str) -> impl Strategy<Value = Drawn> {
+    (select(SUBJECTS), select(DEVICES), select(REQUESTS), select(REST), any::<bool>()).prop_map(
+        move |(subject, device, request, rest, skip)| {
+            let mut keys = [subject, device, request, rest].join("\n");
+            let by_rest = rest.starts_with("conditions") || rest.starts_with("any_of");
+            let identifies = !subject.is_empty() || by_rest || !(device.is_empty() || device.contains("none"));
+            match effect {
+                "allow" if !identifies => keys.push_str("\nanonymous = true"),
+                "deny" if keys.trim().is_empty() => keys.push_str("everybody = true"),
+                "deny" if skip => keys.push_str("\nwhen_absent = \"skip\""),
+                "require" if keys.trim().is_empty() => keys.push_str("source = { networks = [\"0.0.0.0/0\"] }"),
+                _ => {}
+            }
+            Drawn { effect, keys }
+        },
+    )
+}
+
+fn rules() -> impl Strategy<Value = Vec<Drawn>> {
+    let one = prop_oneof![3 => drawn("allow"), 1 => drawn("deny"), 1 => drawn("require")];
+    proptest::collection::vec(one, 1..6)
+}
+
+fn cases() -> impl Strategy<Value = String> {
+    let one = (select(TOKENS), select(PEERS), select(PLACES), select(HEADERS), select(QUERIES));
+    proptest::collection::vec(one, 8).prop_map(|cases| {
+        let mut text = String::new();
+        for (number, (token, peer, place, header, query)) in cases.into_iter().enumerate() {
+            let request = item("").replace("/7\"", &format!("/7{query}\", headers = {{ {header} }}"));
+            let expect = "expect = { decision = \"deny\" }";
+            let _ = writeln!(text, "[[test]]\nname = \"{number}\"\n{expect}\n{request}\n{token}\n{peer}\n{place}");
+        }
+        text
+    })
+}
+
+/// The rules as a file each, so that their order can be changed.
+fn files(rules: &[Drawn]) -> Vec<String> {
+    let file = |(number, rule): (usize, &Drawn)| {
+        format!("[[{}]]\nname = \"rule {number}\"\nroutes = [\"items\"]\n{}\n", rule.effect, rule.keys)
+    };
+    rules.iter().enumerate().map(file).collect()
+}
+
+fn policy(rules: &[Drawn], cases: &str) -> Project {
+    project(&format!("{DEFINED}{}{cases}", files(rules).concat()))
+}
+
+fn outcomes(project: &Project) -> Vec<Outcome> {
+    let judge = |trial: &Trial| trial.case.judge(&project.routes, &project.policy.rules);
+    project.policy.trials.iter().map(judge).collect()
+}
+
+fn admits(rules: &[Drawn], cases: &str) -> Vec<bool> {
+    outcomes(&policy(rules, cases)).iter().map(|outcome| outcome.allowed).collect()
+}
+
+fn no_more(after: &[bool], before: &[bool]) -> bool {
+    after.iter().zip(before).all(|(after, before)| before | !after)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn adding_a_deny_never_admits_more(rules in rules(), deny in drawn("deny"), cases in cases()) {
+        let before = admits(&rules, &cases);
+        let after = admits(&[rules, vec![deny]].concat(), &cases);
+        prop_assert!(no_more(&after, &before));
+    }
+
+    #[test]
+    fn adding_a_requirement_never_admits_more(rules in rules(), require in drawn("require"), cases in cases()) {
+        let before = admits(&rules, &cases);
+        let after = admits(&[rules, vec![require]].concat(), &cases);
+        prop_assert!(no_more(&after, &before));
+    }
+
+    #[test]
+    fn removing_an_allow_never_admits_more(rules in rules(), which in any::<Index>(), cases in cases()) {
+        let allows: Vec<_> = (0..rules.len()).filter(|at| rules[*at].effect == "allow").collect();
+        prop_assume!(!allows.is_empty());
+        let before = admits(&rules, &cases);
+        let mut fewer = rules;
+        fewer.remove(allows[which.index(allows.len())]);
+        prop_assert!(no_more(&admits(&fewer, &cases), &before));
+    }
+
+    /// Each rule in turn is made to fail: whatever it was for, nothing more is admitted; and where every allow fails,
+    /// nothing is.
+    #[test]
+    fn an_error_never_admits(rules in rules(), cases in cases()) {
+        let before = admits(&rules, &cases);
+        let broken = |rule: &Drawn| {
+            let error = "[1, 2][size(request.method) + 7] == 1";
+            let (kept, when) = match rule.keys.split_once("when = \"") {
+                Some((head, rest)) => {
+                    let (when, tail) = rest.split_once("\"\n").unwrap_or((rest.trim_end_matches('"'), ""));
+                    (format!("{head}{tail}"), format!("({when}) && {error} || {error}"))
+                }
+                None => (rule.keys.clone(), error.to_owned()),
+            };
+            let keys = if rule.effect == "deny" { String::new() } else { kept };
+            Drawn { effect: rule.effect, keys: format!("{keys}\nwhen = \"{when}\"") }
+        };
+        for at in 0..rules.len() {
+            let mut worse = rules.clone();
+            worse[at] = broken(&worse[at]);
+            prop_assert!(no_more(&admits(&worse, &cases), &before), "{:?}", worse[at]);
+        }
+        let fails = |rule: &Drawn| if rule.effect == "allow" { broken(rule) } else { rule.clone() };
+        let none: Vec<_> = rules.iter().map(fails).collect();
+        prop_assert!(admits(&none, &cases).iter().all(|allowed| !allowed));
+    }
+
+    #[test]
+    fn the_order_of_files_does_not_matter(rules in rules(), order in any::<[Index; 4]>(), cases in cases()) {
+        let mut texts = files(&rules);
+        texts.push(DEFINED.to_owned());
+        texts.push(cases);
+        let ask = |texts: &[String]| {
+            let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+            outcomes(&read(&texts).0.unwrap())
+        };
+        let before = ask(&texts);
+        for (at, index) in order.iter().enumerate() {
+            let (from, to) = (at % texts.len(), index.index(texts.len()));
+            texts.swap(from, to);
+        }
+        prop_assert_eq!(ask(&texts), before);
+    }
+
+    #[test]
+    fn an_explanation_agrees_with_the_decision(rules in rules(), cases in cases()) {
+        let project = policy(&rules, &cases);
+        for (trial, outcome) in project.policy.trials.iter().zip(outcomes(&project)) {
+            let (_, explanation) = trial.case.explain(&project.routes, &project.policy.rules).unwrap();
+            prop_assert_eq!(explanation.allowed, outcome.allowed);
+            prop_assert_eq!(explanation.verdict(), (outcome.allowed, outcome.rule.as_ref().map(|rule| rule.as_str())));
+            prop_assert_eq!(explanation.reason, outcome.reason.map(crate::identity::Reason::code));
+        }
+    }
+
+    /// What is worked out from a part of the facts never excludes what the whole facts say.
+    #[test]
+    fn no_answer_that_is_given_was_held_impossible(rules in rules(), cases in cases()) {
+        let project = policy(&rules, &cases);
+        for trial in &project.policy.trials {
+            let (_, params) = trial.case.route(&project.routes).unwrap();
+            let facts = trial.case.facts(&params);
+            for rule in project.policy.rules.rules() {
+                let reading = rule.reading(trial.case.at);
+                let possible = rule.condition.answers(reading, &|criterion, reading| {
+                    if facts.token.is_none() {
+                        criterion.answers_without_token()
+                    } else if rule.effect == Effect::Deny {
+                        Answers::ANY
+                    } else {
+                        Answers::only(criterion.truth(&facts, reading))
+                    }
+                });
+                let truth: Truth = rule.condition.truth(&facts, reading);
+                prop_assert!(possible.may_be(truth), "{}: {truth:?} {possible:?}", rule.condition.wanted());
+            }
+        }
+    }
+}

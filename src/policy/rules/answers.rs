@@ -1,0 +1,79 @@
+//! Which answers a condition may have when only a part of the facts is known: the ground that lint and `who-can` stand on.
+//!
+//! Walks the tree as [`Condition::truth`] does, over sets of answers. It may say that an answer is possible which is not;
+//! never the other way round.
+
+use super::{Condition, Criterion, Reading, Truth};
+
+/// A set of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answers(u8);
+
+const ALL: [Truth; 4] = [Truth::Holds, Truth::Fails, Truth::Missing, Truth::Malformed];
+
+impl Answers {
+    /// Nothing is known.
+    pub const ANY: Self = Self(0b1111);
+
+    /// Exactly this one.
+    pub const fn only(truth: Truth) -> Self {
+        Self(1 << truth as u8)
+    }
+
+    /// These.
+    pub fn of(truths: &[Truth]) -> Self {
+        Self(truths.iter().fold(0, |bits, truth| bits | Self::only(*truth).0))
+    }
+
+    /// Whether the answer is possible.
+    pub const fn may_be(self, truth: Truth) -> bool {
+        self.0 & Self::only(truth).0 != 0
+    }
+
+    /// Without this answer.
+    #[must_use]
+    pub const fn without(self, truth: Truth) -> Self {
+        Self(self.0 & !Self::only(truth).0)
+    }
+
+    fn truths(self) -> impl Iterator<Item = Truth> {
+        ALL.into_iter().filter(move |truth| self.may_be(*truth))
+    }
+
+    fn map(self, change: impl Fn(Truth) -> Truth) -> Self {
+        Self(self.truths().fold(0, |bits, truth| bits | Self::only(change(truth)).0))
+    }
+
+    fn join(self, other: Self, join: impl Fn(Truth, Truth) -> Truth) -> Self {
+        let pairs = self.truths().flat_map(|one| other.truths().map(move |two| (one, two)));
+        Self(pairs.fold(0, |bits, (one, two)| bits | Self::only(join(one, two)).0))
+    }
+}
+
+impl Condition {
+    /// The answers that the condition may have, given those that each criterion may have.
+    pub fn answers(&self, reading: Reading, leaf: &impl Fn(&Criterion, Reading) -> Answers) -> Answers {
+        match self {
+            Self::Is(criterion) => leaf(criterion, reading).map(|truth| reading.settle(truth)),
+            Self::All(parts) => parts
+                .iter()
+                .fold(Answers::only(Truth::Holds), |all, part| all.join(part.answers(reading, leaf), Truth::and)),
+            Self::Any(parts) => parts
+                .iter()
+                .fold(Answers::only(Truth::Fails), |all, part| all.join(part.answers(reading, leaf), Truth::or)),
+            Self::Not(inner) => inner.answers(reading.inside_not(), leaf).map(Truth::negated),
+            Self::Named(_, inner) => inner.answers(reading, leaf),
+            Self::WhenAbsent(absent, inner) => inner.answers(reading.when_absent(*absent), leaf),
+        }
+    }
+}
+
+impl Criterion {
+    /// The answers when there is no token; without one everything that needs it is missing.
+    pub fn answers_without_token(&self) -> Answers {
+        match self {
+            Self::Subject(_) | Self::Claim(_) => Answers::only(Truth::Missing),
+            Self::Peer(_) | Self::Request(_) | Self::Source(_) | Self::Time(_) | Self::When(_) => Answers::ANY,
+        }
+    }
+}
