@@ -42,7 +42,8 @@ pub(super) async fn greet(socket: TcpStream, tls: &ListenerTls) -> Result<Greete
     let server_name = hello.client_hello().server_name().map(|name| normal_host(name).into_boxed_str());
     let profile = tls.profile(server_name.as_deref()).clone();
     let witness = Rc::new(Witness::default());
-    let finished = witnessed(witness.clone(), hello.into_stream(profile.config.clone())).await;
+    // Already the first step looks for a session, so it must be taken before a witness, too.
+    let finished = witnessed(witness.clone(), async { hello.into_stream(profile.config.clone()).await }).await;
     let verified = witness.verified.take();
     let stream = finished.map_err(|error| Some(failure(&error, verified.as_ref())))?;
     let (_, session) = stream.get_ref();

@@ -73,12 +73,6 @@ impl Endpoint {
         self.well.load(Ordering::Relaxed)
     }
 
-    /// What the health check found.
-    #[expect(dead_code, reason = "active health checks, which set it, are not built yet")]
-    pub(super) fn set_well(&self, well: bool) {
-        self.well.store(well, Ordering::Relaxed);
-    }
-
     /// Whether failures have put it out of service for now.
     pub(super) fn is_ejected(&self) -> bool {
         let until = self.ejected_until.load(Ordering::Relaxed);

@@ -50,13 +50,13 @@ pub struct Ca {
 
 impl Ca {
     pub fn new(name: &str) -> Self {
-        Self::with(name, |_| {})
+        Self::with_key(name, KeyPair::generate().unwrap(), |_| {})
     }
 
-    pub fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+    pub fn with_key(name: &str, key: KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = authority(name);
         change(&mut params);
-        Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap(), above: Vec::new() }
+        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap(), above: Vec::new() }
     }
 
     /// An authority below this one.

@@ -20,7 +20,6 @@ use portcullis::telemetry::Clock;
 use rustls::ClientConfig;
 use rustls::client::WantsClientCert;
 use rustls::pki_types::ServerName;
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -31,17 +30,16 @@ pub static SERVER_CA: LazyLock<Ca> = LazyLock::new(|| Ca::new("server authority"
 
 /// What the tests vary.
 pub struct House {
-    pub folder: TempDir,
     pub clock: Clock,
     pub limits: Limits,
     pub settings: Settings,
 }
 
 impl House {
-    /// A TLS listener for `edge.test` and everything below `test`, with a client policy.
+    /// A TLS listener for `edge.test`, `strict.test` and everything below `soft.test`, with a client policy.
     pub fn new(client: ClientPolicy) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = SERVER_CA.server(&["edge.test", "*.test"]);
+        let server = SERVER_CA.server(&["edge.test", "strict.test", "*.soft.test"]);
         let (chain, key) = server.write(folder.path(), "server");
         let certificates = vec![ServerCertificate::load(&chain, &key).unwrap()];
         let settings = Settings {
@@ -52,7 +50,7 @@ impl House {
             trusted_proxies: Vec::new(),
         };
         let clock = Clock::fixed(Timestamp::from_second(NOW).unwrap());
-        Self { folder, clock, limits: Limits::default(), settings }
+        Self { clock, limits: Limits::default(), settings }
     }
 
     pub fn tls(&mut self) -> &mut TlsSettings {
@@ -165,6 +163,16 @@ impl Client {
             Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.key()).unwrap(),
         };
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Self { config: Arc::new(config) }
+    }
+
+    /// Shows a chain to which its key does not belong.
+    pub fn thief(identity: &Identity, version: &'static rustls::SupportedProtocolVersion) -> Self {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let key = provider.key_provider.load_private_key(identity.key()).unwrap();
+        let stolen = rustls::sign::CertifiedKey::new(identity.chain.clone(), key);
+        let resolver = rustls::sign::SingleCertAndKey::from(stolen);
+        let config = builder(&[version]).with_client_cert_resolver(Arc::new(resolver));
         Self { config: Arc::new(config) }
     }
 

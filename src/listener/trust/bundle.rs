@@ -20,8 +20,9 @@ use super::standing::{Standing, links};
 use super::svid::check_leaf;
 use crate::identity::{Name, PeerRefusal, TrustDomain};
 
-/// `id-kp-clientAuth`: a certificate that does not say that it is for clients is not for clients.
-const CLIENT_AUTH: KeyUsage = KeyUsage::required(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
+/// `id-kp-clientAuth`. An authority that states purposes must state this one; most state none (RFC 5280 section
+/// 4.2.1.12). A leaf must state it: [`check_leaf`] sees to that.
+const CLIENT_AUTH: KeyUsage = KeyUsage::required_if_present(&[0x2b, 6, 1, 5, 5, 7, 3, 2]);
 
 /// Where a bundle comes from.
 #[derive(Clone, Debug, Default)]
@@ -229,7 +230,8 @@ static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
 fn refusal(error: &webpki::Error) -> PeerRefusal {
     use webpki::Error;
     match error {
-        Error::UnknownIssuer => PeerRefusal::UnknownIssuer,
+        // Somebody else's key under a known authority's name.
+        Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => PeerRefusal::UnknownIssuer,
         Error::CertExpired { .. } => PeerRefusal::Expired,
         Error::CertNotValidYet { .. } => PeerRefusal::NotYetValid,
         Error::CertRevoked => PeerRefusal::Revoked,

@@ -14,6 +14,10 @@ pub(super) fn check_leaf(leaf: &X509Certificate<'_>, domain: Option<&TrustDomain
     if !is_strong(leaf) {
         return Err(PeerRefusal::Malformed);
     }
+    let purposes = leaf.extended_key_usage().map_err(|_| PeerRefusal::Malformed)?;
+    if !purposes.is_some_and(|purposes| purposes.value.client_auth) {
+        return Err(PeerRefusal::Purpose);
+    }
     let usage = leaf.key_usage().map_err(|_| PeerRefusal::Malformed)?;
     if usage.as_ref().is_some_and(|usage| !usage.value.digital_signature()) {
         return Err(PeerRefusal::Purpose);

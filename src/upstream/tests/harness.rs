@@ -328,6 +328,14 @@ impl Peer {
         String::from_utf8_lossy(&std::mem::take(&mut self.kept)).into_owned()
     }
 
+    /// What is there, or comes next; empty when the other side has closed.
+    pub(super) async fn piece(&mut self) -> Vec<u8> {
+        if self.kept.is_empty() {
+            self.more().await;
+        }
+        std::mem::take(&mut self.kept)
+    }
+
     /// Everything until the other side closes.
     pub(super) async fn rest(&mut self) -> String {
         self.read_until(|_| false).await

@@ -5,4 +5,5 @@ mod harness;
 mod head;
 mod pool;
 mod retry;
+mod through;
 mod tls;

@@ -66,7 +66,10 @@ async fn a_fresh_connection_that_dies_is_no_reason_to_try_again() {
     let seen = log.clone();
     let address = service(move |_, mut peer| {
         let seen = seen.clone();
-        async move { seen.borrow_mut().push(peer.head().await) }
+        async move {
+            let head = peer.head().await;
+            seen.borrow_mut().push(head);
+        }
     })
     .await;
     let mut gate = Gate::open(vec![settings(address)], Who::default()).await;

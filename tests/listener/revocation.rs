@@ -1,0 +1,130 @@
+//! Revocation lists: what they end, and what holds when they are late, missing, older than before or somebody else's.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use portcullis::identity::Name;
+use portcullis::listener::{ClientPolicy, RevocationFault, Sources, TrustBundle, TrustError, WhenExpired};
+use rcgen::KeyUsagePurpose;
+use tempfile::TempDir;
+
+use crate::certificates::{Ca, DAY, Identity, NOW};
+use crate::support::{Client, House, bundle_from};
+
+fn sources(folder: &TempDir, ca: &Ca, lists: &[PathBuf], when_expired: WhenExpired) -> Sources {
+    let authorities = vec![ca.write(folder.path(), "corp")];
+    Sources { authorities, revocation_lists: lists.to_vec(), when_expired, ..Sources::default() }
+}
+
+fn write(folder: &Path, name: &str, list: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, list).unwrap();
+    path
+}
+
+async fn peer(bundle: Arc<TrustBundle>, identity: &Identity) -> String {
+    House::new(ClientPolicy::Optional(vec![bundle])).run().peer(&Client::with(identity)).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_list_names_is_revoked_and_the_rest_is_not() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let (good, bad) = (ca.client(|_| {}), ca.client(|_| {}));
+    let list = ca.write_list(folder.path(), "corp", &[&bad]);
+    let bundle = bundle_from("corp", &sources(&folder, &ca, &[list], WhenExpired::Deny));
+    assert_eq!(peer(bundle.clone(), &good).await, "verified corp");
+    assert_eq!(peer(bundle, &bad).await, "refused revoked");
+}
+
+#[tokio::test]
+async fn a_list_that_is_late_closes_the_door_or_warns_as_stated() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let (good, bad) = (ca.client(|_| {}), ca.client(|_| {}));
+    let list = write(folder.path(), "late.crl", &ca.list(NOW - 2 * DAY, NOW - DAY, &[&bad]));
+    for (when_expired, of_good) in
+        [(WhenExpired::Deny, "refused revocation-unknown"), (WhenExpired::Warn, "verified corp")]
+    {
+        let bundle = bundle_from("corp", &sources(&folder, &ca, std::slice::from_ref(&list), when_expired));
+        assert_eq!(bundle.freshness()[0].next_update, Timestamp::from_second(NOW - DAY).unwrap());
+        assert_eq!(peer(bundle.clone(), &good).await, of_good);
+        assert_eq!(peer(bundle, &bad).await, "refused revoked", "whatever the age of the list");
+    }
+}
+
+/// Where revocation is asked at all, it is asked of every authority of the chain.
+#[tokio::test]
+async fn an_authority_without_a_list_says_nothing_for_its_clients() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let team = ca.below("team", |_| {});
+    let member = team.client(|_| {});
+    let list = ca.write_list(folder.path(), "corp", &[]);
+    let intermediates = vec![team.write(folder.path(), "team")];
+    let half = Sources { intermediates, ..sources(&folder, &ca, std::slice::from_ref(&list), WhenExpired::Warn) };
+    let bundle = bundle_from("corp", &half);
+    assert_eq!(bundle.without_list(), ["CN=team"]);
+    assert_eq!(peer(bundle, &member).await, "refused revocation-unknown");
+
+    let whole = Sources { revocation_lists: vec![list, team.write_list(folder.path(), "team", &[])], ..half };
+    assert_eq!(peer(bundle_from("corp", &whole), &member).await, "verified corp");
+}
+
+#[tokio::test]
+async fn a_revoked_intermediate_takes_its_clients_along() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let serial = vec![7; 16];
+    let team = ca.below("team", |params| params.serial_number = Some(rcgen::SerialNumber::from_slice(&serial)));
+    let revoked = Identity { chain: Vec::new(), key: rcgen::KeyPair::generate().unwrap(), serial };
+    let lists = vec![ca.write_list(folder.path(), "corp", &[&revoked]), team.write_list(folder.path(), "team", &[])];
+    let intermediates = vec![team.write(folder.path(), "team")];
+    let sources = Sources { intermediates, ..sources(&folder, &ca, &lists, WhenExpired::Deny) };
+    assert_eq!(peer(bundle_from("corp", &sources), &team.client(|_| {})).await, "refused revoked");
+}
+
+fn fault(folder: &TempDir, ca: &Ca, list: &str) -> RevocationFault {
+    let list = write(folder.path(), "wrong.crl", list);
+    let sources = sources(folder, ca, &[list], WhenExpired::Warn);
+    let errors = TrustBundle::load(Name::new("corp"), &sources, Timestamp::from_second(NOW).unwrap()).unwrap_err();
+    match errors.into_iter().next() {
+        Some(TrustError::List { fault, .. }) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_list_counts_only_in_its_signers_name_and_time() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let unknown = |fault| matches!(fault, RevocationFault::UnknownSigner { .. });
+    assert!(unknown(fault(&folder, &ca, &Ca::new("rogue").list(NOW - DAY, NOW + DAY, &[]))));
+    assert!(unknown(fault(&folder, &ca, &Ca::new("clients").list(NOW - DAY, NOW + DAY, &[]))), "another key");
+    let ahead = fault(&folder, &ca, &ca.list(NOW + 1, NOW + DAY, &[]));
+    assert!(matches!(ahead, RevocationFault::NotYetValid { .. }), "{ahead}");
+    assert_eq!(fault(&folder, &ca, "no list"), RevocationFault::Malformed);
+    assert_eq!(fault(&folder, &ca, ""), RevocationFault::Malformed);
+}
+
+#[test]
+fn an_authority_that_may_not_sign_lists_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Ca::new("clients");
+    let list = ca.list(NOW - DAY, NOW + DAY, &[]);
+    let key = ca.issuer.key().serialize_pem();
+    let same = Ca::with_key("clients", rcgen::KeyPair::from_pem(&key).unwrap(), |params| {
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    });
+    let fault = fault(&folder, &same, &list);
+    assert!(matches!(fault, RevocationFault::NotItsTask { .. }), "{fault}");
+}
+
+#[test]
+fn a_list_never_goes_back() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let load = |from: i64| {
+        let list = write(folder.path(), "corp.crl", &ca.list(from, NOW + DAY, &[]));
+        bundle_from("corp", &sources(&folder, &ca, &[list], WhenExpired::Deny))
+    };
+    let (older, newer) = (load(NOW - 2 * DAY), load(NOW - DAY));
+    assert_eq!(older.went_back(&newer), Some("CN=clients"));
+    assert_eq!(newer.went_back(&older), None);
+    assert_eq!(newer.went_back(&newer), None);
+}
