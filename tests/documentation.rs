@@ -1,13 +1,21 @@
 //! What the book says is held against the code.
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use portcullis::config;
+use portcullis::demo::{Certificates, Names, Stage};
 use portcullis::identity::Reason;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const REASONS: &str = include_str!("../docs/reasons.md");
 const POLICY: &str = include_str!("../docs/policy.md");
+const METRICS: &str = include_str!("../docs/metrics.md");
+const README: &str = include_str!("../README.md");
+const QUICKSTART: &str = include_str!("../docs/quickstart.md");
 
 #[test]
 fn every_reason_has_a_section_with_its_own_sentence_and_no_section_has_no_reason() {
@@ -61,4 +69,90 @@ fn read_below(root: &Path, sources: &mut String) {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_metric_is_described_and_none_that_is_not_there() {
+    let stage = Stage::set("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(stage.probes()).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut scrape = String::new();
+    stream.read_to_string(&mut scrape).await.unwrap();
+    stage.strike().await.unwrap();
+    let exposed = scrape.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let described = METRICS.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `portcullis_")?.split(" | ");
+        Some((format!("portcullis_{}", cells.next()?.trim_end_matches('`')), cells.next()?.to_owned()))
+    });
+    let exposed: BTreeSet<_> = exposed.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+    assert!(!exposed.is_empty());
+    assert_eq!(described.collect::<BTreeSet<_>>(), exposed);
+}
+
+#[test]
+fn the_configuration_of_the_readme_is_served_as_it_stands() {
+    let place = tempfile::tempdir().unwrap();
+    gate(place.path());
+    let loaded = config::load(place.path(), Timestamp::now(), None);
+    assert!(loaded.is_ok(), "{:?}", loaded.err());
+    assert!(README.lines().filter(|line| line.starts_with("[[") || line.starts_with('[')).count() >= 5);
+}
+
+#[test]
+fn the_configuration_of_the_quickstart_is_served_as_it_stands() {
+    let place = tempfile::tempdir().unwrap();
+    let blocks = blocks(QUICKSTART);
+    let [test, device] = blocks.as_slice() else { unreachable!("two blocks, not {}", blocks.len()) };
+    gate(place.path());
+    Certificates::make(&Names::default(), Timestamp::now()).unwrap().write(&place.path().join("certs"), false).unwrap();
+    let (listener, rest) = device.split_once("[trust.devices]").unwrap();
+    let (trust, rules) = rest.split_once("# policies/wiki.toml").unwrap();
+    let main = place.path().join("portcullis.toml");
+    let text = fs::read_to_string(&main).unwrap().replacen("[issuer", &format!("{listener}\n[issuer"), 1);
+    fs::write(&main, format!("{text}\n[trust.devices]{trust}")).unwrap();
+    let policy = place.path().join("policies/wiki.toml");
+    let text = fs::read_to_string(&policy).unwrap();
+    fs::write(&policy, format!("{text}\n{test}\n#{rules}")).unwrap();
+    let loaded = config::load(place.path(), Timestamp::now(), None);
+    assert!(loaded.is_ok(), "{:?}", loaded.err());
+}
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+            .map(|name| root.join(name))
+            .into();
+    documents.extend(fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut links = 0;
+    for document in documents.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let text = fs::read_to_string(document).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap();
+            if file.is_empty() || target.contains("://") {
+                continue;
+            }
+            links += 1;
+            assert!(document.parent().unwrap().join(file).exists(), "{}: {target}", document.display());
+        }
+    }
+    assert!(links > 10);
+}
+
+/// The README's two files, with a certificate for the listener.
+fn gate(place: &Path) {
+    let blocks = blocks(README);
+    let [main, policy] = blocks.as_slice() else { unreachable!("two blocks, not {}", blocks.len()) };
+    let made = tempfile::tempdir().unwrap();
+    Certificates::make(&Names::default(), Timestamp::now()).unwrap().write(made.path(), false).unwrap();
+    fs::copy(made.path().join("server.pem"), place.join("edge.pem")).unwrap();
+    fs::copy(made.path().join("server.key"), place.join("edge.key")).unwrap();
+    fs::write(place.join("portcullis.toml"), main).unwrap();
+    fs::create_dir(place.join("policies")).unwrap();
+    fs::write(place.join("policies/wiki.toml"), policy).unwrap();
+}
+
+fn blocks(text: &str) -> Vec<&str> {
+    text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }

@@ -11,7 +11,7 @@ use super::check::report;
 use super::output::{Terminal, WELL, failed};
 use crate::config;
 use crate::listener::Drained;
-use crate::server::{self, Server, StartError};
+use crate::server::{self, Server, StartError, Turn, notify};
 use crate::telemetry::start_log;
 
 /// Serve a configuration
@@ -52,6 +52,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
         for (name, address) in &server.overview().listeners {
             tracing::info!(listener = %name, %address, "listening");
         }
+        notify(Turn::Ready);
         Ok(until_told(server).await)
     });
     match served {
@@ -77,6 +78,7 @@ async fn until_told(server: Server) -> io::Result<Drained> {
             () = received(&mut reopen) => server.reopen_audit(),
         }
     }
+    notify(Turn::Stopping);
     tracing::info!("draining");
     Ok(server.shutdown().await)
 }

@@ -4,6 +4,7 @@
 //! Requests never do; they stay on the worker threads.
 
 mod build;
+mod notify;
 mod reload;
 mod worker;
 
@@ -25,6 +26,8 @@ use crate::config::{self, Fault, Loaded};
 use crate::identity::Name;
 use crate::listener::{self, BindError, Drained, Plan, Sockets, Workers};
 use crate::telemetry::{Clock, Meters};
+
+pub use notify::{Turn, notify};
 
 /// A running Portcullis.
 pub struct Server {
