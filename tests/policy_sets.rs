@@ -1,0 +1,48 @@
+//! The policies that come with the repository load, pass their own tests, and leave nothing untested.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use portcullis::config::{Fault, load};
+use portcullis::demo::{Certificates, Names};
+use portcullis::policy::trial::coverage;
+
+const SETS: [&str; 3] = ["payments", "tools", "services"];
+
+#[test]
+fn every_set_loads_passes_its_tests_and_is_covered_whole() {
+    for set in SETS {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (Path::new("config/policies").join(set), directory.path().join("config/policies").join(set));
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(from), &to);
+        let certificates = Certificates::make(&Names::default(), Timestamp::now()).unwrap();
+        certificates.write(&directory.path().join("certs"), false).unwrap();
+        // A secret that this test's environment does not hold.
+        let main = fs::read_to_string(to.join("portcullis.toml")).unwrap();
+        fs::write(to.join("portcullis.toml"), main.replace("{ env = \"BANK_SECRET\" }", "{ file = \"secret\" }"))
+            .unwrap();
+        fs::write(to.join("secret"), "a secret of the test's own, long enough\n").unwrap();
+
+        let shown = |faults: &[Fault]| faults.iter().map(|fault| fault.render(false)).collect::<Vec<_>>().join("\n");
+        let loaded = load(&to, Timestamp::now(), None).unwrap_or_else(|faults| panic!("{set}\n{}", shown(&faults)));
+        assert!(loaded.warnings.is_empty(), "{set}\n{}", shown(&loaded.warnings));
+        assert!(loaded.unused.is_empty(), "{set}: {:?}", loaded.unused);
+        assert!(loaded.trials.len() >= 10, "{set} has only {} tests", loaded.trials.len());
+        let found = coverage(&loaded.trials, &loaded.settings.routes, loaded.settings.policy.rules());
+        assert!(found.idle_rules.is_empty() && found.idle_routes.is_empty(), "{set}: {found:#?}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
