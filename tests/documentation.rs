@@ -102,7 +102,7 @@ fn the_configuration_of_the_readme_is_served_as_it_stands() {
 fn the_configuration_of_the_quickstart_is_served_as_it_stands() {
     let place = tempfile::tempdir().unwrap();
     let blocks = blocks(QUICKSTART);
-    let [test, device] = blocks.as_slice() else { unreachable!("two blocks, not {}", blocks.len()) };
+    let [test, device]: [&str; 2] = blocks.as_slice().try_into().unwrap();
     gate(place.path());
     Certificates::make(&Names::default(), Timestamp::now()).unwrap().write(&place.path().join("certs"), false).unwrap();
     let (listener, rest) = device.split_once("[trust.devices]").unwrap();
@@ -143,7 +143,7 @@ fn every_link_of_the_documents_leads_to_a_file() {
 /// The README's two files, with a certificate for the listener.
 fn gate(place: &Path) {
     let blocks = blocks(README);
-    let [main, policy] = blocks.as_slice() else { unreachable!("two blocks, not {}", blocks.len()) };
+    let [main, policy]: [&str; 2] = blocks.as_slice().try_into().unwrap();
     let made = tempfile::tempdir().unwrap();
     Certificates::make(&Names::default(), Timestamp::now()).unwrap().write(made.path(), false).unwrap();
     fs::copy(made.path().join("server.pem"), place.join("edge.pem")).unwrap();
