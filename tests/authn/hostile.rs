@@ -9,7 +9,7 @@ use crate::support::{House, NOW, SigningKey, claims, encode, header, issuer, key
 
 /// The name of a refusal. Exhaustive: a new variant does not compile until it is named here, and then
 /// `every_refusal_is_seen` fails until a row meets it.
-pub fn kind(error: &AuthnError) -> &'static str {
+pub(crate) fn kind(error: &AuthnError) -> &'static str {
     match error {
         AuthnError::Certificate(_) => "certificate",
         AuthnError::Malformed => "malformed",
@@ -42,7 +42,7 @@ pub fn kind(error: &AuthnError) -> &'static str {
 type Row = (String, &'static str, String);
 
 /// The issuer of the hostile tokens: a key of most kinds, two of one, and some that must not verify anything.
-pub fn house() -> House {
+pub(crate) fn house() -> House {
     House::new(vec![issuer(&published())], Vec::new())
 }
 

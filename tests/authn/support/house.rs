@@ -7,13 +7,11 @@ use std::time::Duration;
 use http::Request;
 use jiff::Timestamp;
 use portcullis::authn::{
-    Algorithm, Audiences, Authenticator, AuthnError, ClientAuth, GroupsClaim, Identified, IntrospectionCache,
-    IntrospectionClient, IntrospectionSettings, IssuerSettings, KeyOrigin, RefreshSettings, Revocations, SharedSecret,
-    TokenCache, TokenRules, TokenSources, TokenType,
+    Algorithm, Audiences, Authenticator, AuthnError, GroupsClaim, Identified, IntrospectionSettings, IssuerSettings,
+    KeyOrigin, Revocations, TokenCache, TokenRules, TokenSources, TokenType,
 };
 use portcullis::credential::{Presented, extract};
 use portcullis::identity::{Audience, Issuer, Name, PeerCertificate};
-use portcullis::outbound::{Endpoint, OutboundSettings, PlainHttp};
 use portcullis::request::{
     Arrival, Body, Connection, ConnectionId, HostProfiles, HttpVersion, IntakeSettings, PathForms, Received, TlsFacts,
 };
@@ -23,39 +21,36 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 /// The time of every test, in seconds since 1970.
-pub const NOW: i64 = 1_800_000_000;
-pub const ISSUER: &str = "https://login.corp.example";
-pub const AUDIENCE: &str = "payments-api";
+pub(crate) const NOW: i64 = 1_800_000_000;
+pub(crate) const ISSUER: &str = "https://login.corp.example";
+pub(crate) const AUDIENCE: &str = "payments-api";
 
 /// A moment, counted from [`NOW`] in seconds.
-pub fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(NOW + seconds).unwrap()
 }
 
 /// An authenticator and what it needs.
-pub struct House {
-    pub authenticator: Authenticator,
-    pub revocations: Arc<Revocations>,
-    pub tokens: TokenCache,
-    pub clock: Clock,
-    pub connection: Arc<Connection>,
-    pub routes: Routes,
+pub(crate) struct House {
+    pub(crate) authenticator: Authenticator,
+    pub(crate) tokens: TokenCache,
+    pub(crate) clock: Clock,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) routes: Routes,
 }
 
 impl House {
     /// Every path names the token sources that count there, joined by `+`: `/corp+partners`. `/none` has none. The binding
     /// stands in the host: `required.example`, `if-bound.example`, `off.example`; any other host leaves it to the source.
-    pub fn new(issuers: Vec<IssuerSettings>, servers: Vec<IntrospectionSettings>) -> Self {
+    pub(crate) fn new(issuers: Vec<IssuerSettings>, servers: Vec<IntrospectionSettings>) -> Self {
         let names: Vec<_> =
             issuers.iter().map(|it| it.name.clone()).chain(servers.iter().map(|it| it.name.clone())).collect();
         let sources = TokenSources::new(issuers, servers).unwrap();
         let clock = Clock::fixed(at(0));
         let revocations = Arc::new(Revocations::default());
-        let authenticator =
-            Authenticator::open(&sources, revocations.clone(), &Handle::current(), &clock, None).unwrap();
+        let authenticator = Authenticator::open(&sources, revocations, &Handle::current(), &clock, None).unwrap();
         Self {
             authenticator,
-            revocations,
             tokens: TokenCache::default(),
             clock,
             connection: Arc::new(connection(PeerCertificate::Absent)),
@@ -64,7 +59,7 @@ impl House {
     }
 
     /// Presents a request.
-    pub fn present(&self, request: Request<()>) -> Presented {
+    pub(crate) fn present(&self, request: Request<()>) -> Presented {
         let arrival = Arrival::of(&request, self.clock.now());
         let settings = IntakeSettings { max_head_bytes: 1 << 20, ..IntakeSettings::default() };
         let request = request.map(|()| Body::Empty);
@@ -76,35 +71,22 @@ impl House {
     }
 
     /// Sends a request through the room.
-    pub async fn send(&self, request: Request<()>) -> Result<Identified, AuthnError> {
+    pub(crate) async fn send(&self, request: Request<()>) -> Result<Identified, AuthnError> {
         self.authenticator.identify(self.present(request), &self.tokens, self.clock.now()).await
     }
 
     /// Sends a bearer token to a route.
-    pub async fn bearer(&self, route: &str, token: &str) -> Result<Identified, AuthnError> {
+    pub(crate) async fn bearer(&self, route: &str, token: &str) -> Result<Identified, AuthnError> {
         self.send(request(route, &format!("Bearer {token}"))).await
     }
 
-    /// The same house for another connection.
-    pub fn on(mut self, peer: PeerCertificate) -> Self {
-        self.connection = Arc::new(connection(peer));
-        self
-    }
-
     /// A new connection, like the old one.
-    pub fn reconnect(&mut self) {
+    pub(crate) fn reconnect(&mut self) {
         self.connection = Arc::new(connection(self.connection.peer.clone()));
-    }
-
-    pub fn reload(&mut self, issuers: Vec<IssuerSettings>, servers: Vec<IntrospectionSettings>) {
-        let sources = TokenSources::new(issuers, servers).unwrap();
-        let previous = Some(&self.authenticator);
-        self.authenticator =
-            Authenticator::open(&sources, self.revocations.clone(), &Handle::current(), &self.clock, previous).unwrap();
     }
 }
 
-pub fn request(route: &str, authorization: &str) -> Request<()> {
+pub(crate) fn request(route: &str, authorization: &str) -> Request<()> {
     Request::get(format!("/{route}"))
         .header("host", "a.example")
         .header("authorization", authorization)
@@ -168,7 +150,7 @@ fn routes(names: &[Name]) -> Routes {
 }
 
 /// `[issuer.corp]` with these keys in a document.
-pub fn issuer(keys: &[Value]) -> IssuerSettings {
+pub(crate) fn issuer(keys: &[Value]) -> IssuerSettings {
     let text = json!({"keys": keys}).to_string();
     IssuerSettings {
         name: Name::new("corp"),
@@ -181,7 +163,7 @@ pub fn issuer(keys: &[Value]) -> IssuerSettings {
     }
 }
 
-pub fn rules() -> TokenRules {
+pub(crate) fn rules() -> TokenRules {
     TokenRules {
         audiences: Audiences::OneOf(vec![Audience::new(AUDIENCE), Audience::new("other-api")]),
         clock_skew: Duration::from_secs(30),
@@ -189,41 +171,5 @@ pub fn rules() -> TokenRules {
         groups: GroupsClaim::default(),
         binding: Binding::IfBound,
         dpop_nonce: false,
-    }
-}
-
-/// The same, with keys at an address.
-pub fn issuer_at(url: &str) -> IssuerSettings {
-    let url = Endpoint::parse(url, PlainHttp::Loopback).unwrap();
-    IssuerSettings { keys: KeyOrigin::Url { url, refresh: refresh() }, ..issuer(&[]) }
-}
-
-pub fn refresh() -> RefreshSettings {
-    RefreshSettings {
-        outbound: OutboundSettings::default(),
-        interval: Duration::from_secs(600),
-        stale_if_error: Duration::from_secs(3600),
-    }
-}
-
-/// `[introspection.partners]` at an address.
-pub fn server(url: &str) -> IntrospectionSettings {
-    IntrospectionSettings {
-        name: Name::new("partners"),
-        endpoint: Endpoint::parse(url, PlainHttp::Loopback).unwrap(),
-        issuer: Issuer::new("https://as.partners.example"),
-        client: IntrospectionClient {
-            id: "portcullis".into(),
-            auth: ClientAuth::Basic(SharedSecret::new(b"s3cret/+ &".to_vec())),
-        },
-        prefix: None,
-        token: rules(),
-        cache: IntrospectionCache {
-            positive: Duration::from_secs(60),
-            negative: Duration::from_secs(10),
-            max_entries: 1000,
-            stale_if_error: Duration::ZERO,
-        },
-        outbound: OutboundSettings::default(),
     }
 }

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use super::house::{AUDIENCE, ISSUER, NOW};
 
 /// A key that signs tokens.
-pub struct SigningKey {
-    pub kid: &'static str,
-    pub algorithm: &'static str,
+pub(crate) struct SigningKey {
+    pub(crate) kid: &'static str,
+    pub(crate) algorithm: &'static str,
     pair: Pair,
 }
 
@@ -26,7 +26,7 @@ enum Pair {
 }
 
 impl SigningKey {
-    pub fn ec(kid: &'static str, algorithm: &'static str) -> Self {
+    pub(crate) fn ec(kid: &'static str, algorithm: &'static str) -> Self {
         let (curve, signing): (_, &'static EcdsaSigningAlgorithm) = match algorithm {
             "ES256" => ("P-256", &lc::ECDSA_P256_SHA256_FIXED_SIGNING),
             "ES384" => ("P-384", &lc::ECDSA_P384_SHA384_FIXED_SIGNING),
@@ -36,22 +36,22 @@ impl SigningKey {
         Self { kid, algorithm, pair: Pair::Ec(curve, EcdsaKeyPair::generate(signing).unwrap()) }
     }
 
-    pub fn ed(kid: &'static str) -> Self {
+    pub(crate) fn ed(kid: &'static str) -> Self {
         Self { kid, algorithm: "EdDSA", pair: Pair::Ed(Ed25519KeyPair::generate().unwrap()) }
     }
 
     /// Every RSA key of a process is the same one, since making one takes long.
-    pub fn rsa(kid: &'static str, algorithm: &'static str) -> Self {
+    pub(crate) fn rsa(kid: &'static str, algorithm: &'static str) -> Self {
         static PAIR: LazyLock<RsaKeyPair> = LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
         Self { kid, algorithm, pair: Pair::Rsa(&PAIR) }
     }
 
-    pub fn secret(kid: &'static str, algorithm: &'static str, secret: &[u8]) -> Self {
+    pub(crate) fn secret(kid: &'static str, algorithm: &'static str, secret: &[u8]) -> Self {
         Self { kid, algorithm, pair: Pair::Secret(secret.to_vec()) }
     }
 
     /// The key as an issuer publishes it.
-    pub fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         let mut jwk = self.bare_jwk();
         jwk["kid"] = json!(self.kid);
         jwk["use"] = json!("sig");
@@ -60,7 +60,7 @@ impl SigningKey {
     }
 
     /// The public members alone, as a DPoP proof carries them.
-    pub fn bare_jwk(&self) -> Value {
+    pub(crate) fn bare_jwk(&self) -> Value {
         match &self.pair {
             Pair::Ec(curve, pair) => {
                 let point = &pair.public_key().as_ref()[1..];
@@ -78,7 +78,7 @@ impl SigningKey {
     }
 
     /// Signs whatever bytes it is given.
-    pub fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match &self.pair {
             Pair::Ec(_, pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
@@ -109,30 +109,30 @@ impl SigningKey {
     }
 
     /// Signs a token of exactly these texts.
-    pub fn sign_texts(&self, header: &str, claims: &str) -> String {
+    pub(crate) fn sign_texts(&self, header: &str, claims: &str) -> String {
         let message = format!("{}.{}", encode(header.as_bytes()), encode(claims.as_bytes()));
         let signature = self.sign_bytes(message.as_bytes());
         format!("{message}.{}", encode(&signature))
     }
 
     /// Signs a token.
-    pub fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
         self.sign_texts(&header.to_string(), &claims.to_string())
     }
 
     /// A good access token with some claims replaced; `null` removes one.
-    pub fn token(&self, changes: Value) -> String {
+    pub(crate) fn token(&self, changes: Value) -> String {
         self.sign(&header(self, json!({})), &claims(changes))
     }
 }
 
 /// The header of a good access token with some members replaced; `null` removes one.
-pub fn header(key: &SigningKey, changes: Value) -> Value {
+pub(crate) fn header(key: &SigningKey, changes: Value) -> Value {
     merged(json!({"alg": key.algorithm, "kid": key.kid, "typ": "at+jwt"}), changes)
 }
 
 /// The claims of a good access token with some replaced; `null` removes one.
-pub fn claims(changes: Value) -> Value {
+pub(crate) fn claims(changes: Value) -> Value {
     let good = json!({
         "iss": ISSUER, "sub": "u-17", "aud": AUDIENCE, "exp": NOW + 600, "iat": NOW - 60, "nbf": NOW - 60,
         "jti": "t-1", "client_id": "cli", "scope": "read write", "groups": ["finance", "staff"],
@@ -151,12 +151,12 @@ fn merged(mut base: Value, changes: Value) -> Value {
 }
 
 /// base64url without padding.
-pub fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// A key of each kind, made once a process.
-pub fn key(algorithm: &str) -> &'static SigningKey {
+pub(crate) fn key(algorithm: &str) -> &'static SigningKey {
     static KEYS: LazyLock<Vec<SigningKey>> = LazyLock::new(|| {
         vec![SigningKey::ec("ec", "ES256"), SigningKey::ec("ec384", "ES384"), SigningKey::ec("ec521", "ES512")]
     });
