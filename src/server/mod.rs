@@ -190,7 +190,11 @@ fn addresses(listeners: &[listener::Settings], sockets: &Sockets) -> Vec<(Name, 
 async fn bind_probes(settings: &admin::AdminSettings) -> Result<Option<TcpListener>, StartError> {
     let Some(address) = settings.probes else { return Ok(None) };
     let failed = |error| StartError::Admin { surface: "probes", place: address.to_string(), error };
-    TcpListener::bind(address).await.map(Some).map_err(failed)
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "probes");
+    }
+    Ok(Some(listener))
 }
 
 fn bind_control(settings: &admin::AdminSettings) -> Result<Option<tokio::net::UnixListener>, StartError> {

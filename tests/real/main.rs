@@ -10,6 +10,7 @@
 )]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
+mod journey;
 mod peers;
-#[expect(dead_code, reason = "the journey through the binary uses the rest")]
+#[expect(dead_code, reason = "what faults need is used by the next tests")]
 mod support;

@@ -12,7 +12,8 @@ pub(crate) struct IdentityProvider {
     running: Option<Running>,
     command: PathBuf,
     home: PathBuf,
-    authority: PathBuf,
+    /// Who signed its certificate, PEM.
+    pub(crate) authority: PathBuf,
     tls: Identity,
     keys: PathBuf,
     port: u16,

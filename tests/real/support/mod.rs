@@ -2,17 +2,22 @@
 
 mod certificates;
 mod curl;
+mod gate;
+mod h2load;
 mod identity_provider;
 mod nginx;
 mod running;
 
 pub(crate) use certificates::{Authority, Identity};
 pub(crate) use curl::{Answer, Curl};
+pub(crate) use gate::{Gate, Plan};
+pub(crate) use h2load::H2load;
 pub(crate) use identity_provider::IdentityProvider;
 pub(crate) use nginx::Nginx;
 pub(crate) use running::{Running, free_port};
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The commands that `tools/install real` installs.
 pub(crate) struct Tools {
@@ -42,5 +47,17 @@ impl Tools {
     /// The folder of an installed tool.
     pub(crate) fn home(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+}
+
+/// Asks again until there is an answer. Panics with `what` after half a minute.
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
