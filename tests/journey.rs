@@ -409,6 +409,10 @@ async fn the_control_socket_is_the_owners_alone_and_the_state_has_no_identity_in
     assert_eq!(status, 200);
     let state: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!((state["ready"].as_bool(), state["workers"].as_u64()), (Some(true), Some(2)));
+    assert_eq!(
+        (&state["endpoints"][0]["upstream"], &state["endpoints"][0]["in_service"]),
+        (&"echo".into(), &true.into())
+    );
     assert!(!state.to_string().contains("alice"));
     assert!(portcullis::server::start(house.path()).await.is_err(), "a second process cannot take the socket");
     house.server.unwrap().shutdown().await;

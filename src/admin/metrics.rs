@@ -4,6 +4,7 @@ use super::Overview;
 use crate::authn::{SourceKind, SourceState};
 use crate::identity::Reason;
 use crate::telemetry::{Exposition, Kind, Meters, total};
+use crate::upstream::EndpointStatus;
 
 /// The text of one scrape.
 pub(super) fn expose(overview: &Overview) -> String {
@@ -12,6 +13,7 @@ pub(super) fn expose(overview: &Overview) -> String {
     requests(&mut text, &workers);
     connections(&mut text, &workers);
     sources(&mut text, overview);
+    endpoints(&mut text, overview);
     audit(&mut text, overview);
     let ready = u8::from(overview.not_ready().is_empty());
     text.single("portcullis_ready", Kind::Gauge, "Whether the gateway is ready: 1 or 0.", ready);
@@ -73,6 +75,31 @@ fn sources(text: &mut Exposition, overview: &Overview) {
     text.family(name, Kind::Gauge, "Keys that are known of an issuer.");
     for source in sources.iter().filter(|source| source.kind == SourceKind::Issuer) {
         text.sample(name, &[("name", source.name.as_str())], source.keys);
+    }
+}
+
+fn endpoints(text: &mut Exposition, overview: &Overview) {
+    let endpoints = overview.endpoints();
+    let mut each = |name: &'static str, kind: Kind, help: &'static str, value: &dyn Fn(&EndpointStatus) -> u64| {
+        text.family(name, kind, help);
+        for status in &endpoints {
+            let labels = [("upstream", status.upstream.as_str()), ("endpoint", &*status.endpoint)];
+            text.sample(name, &labels, value(status));
+        }
+    };
+    let help = "Whether requests are sent to an endpoint: 1 or 0.";
+    each("portcullis_endpoint_in_service", Kind::Gauge, help, &|status| u64::from(status.in_service()));
+    let help = "Requests in flight at an endpoint.";
+    each("portcullis_endpoint_requests", Kind::Gauge, help, &|status| u64::from(status.active));
+    let help = "How often failed requests have put an endpoint out of service.";
+    each("portcullis_endpoint_ejections_total", Kind::Counter, help, &|status| status.ejections);
+    let name = "portcullis_endpoint_checks_total";
+    text.family(name, Kind::Counter, "Health checks by how they ended.");
+    for status in &endpoints {
+        let labels =
+            |outcome| [("upstream", status.upstream.as_str()), ("endpoint", &*status.endpoint), ("outcome", outcome)];
+        text.sample(name, &labels("passed"), status.checks.0);
+        text.sample(name, &labels("failed"), status.checks.1);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::authn::{Revocations, SourceKind, SourceState, SourceStatus};
 use crate::gateway::Snapshot;
 use crate::identity::Name;
 use crate::telemetry::{Clock, Meters};
+use crate::upstream::EndpointStatus;
 
 /// How long the token sources have for their first keys before the gateway is ready without them.
 const GRACE: Duration = Duration::from_secs(30);
@@ -90,6 +91,8 @@ pub struct Status {
     pub listeners: Vec<ListenerState>,
     /// The token sources.
     pub token_sources: Vec<SourceNote>,
+    /// The endpoints of the upstreams.
+    pub endpoints: Vec<EndpointNote>,
     /// The audit log.
     pub audit: AuditState,
     /// How many revocations are in force.
@@ -128,6 +131,33 @@ impl From<SourceStatus> for SourceNote {
     fn from(status: SourceStatus) -> Self {
         let SourceStatus { name, kind, state, keys, last_success, last_error, .. } = status;
         Self { name, kind: kind.as_str(), state: state.as_str(), keys, last_success, last_error }
+    }
+}
+
+/// An endpoint of an upstream.
+#[derive(Debug, Serialize)]
+pub struct EndpointNote {
+    /// Its upstream's name in the configuration.
+    pub upstream: Name,
+    /// Its address there.
+    pub endpoint: Arc<str>,
+    /// Whether requests are sent to it.
+    pub in_service: bool,
+    /// Whether its health check finds it well.
+    pub well: bool,
+    /// How its last health check went.
+    pub last_check: Option<&'static str>,
+    /// Whether failed requests have put it out of service for now.
+    pub ejected: bool,
+    /// Requests in flight.
+    pub active: u32,
+}
+
+impl From<EndpointStatus> for EndpointNote {
+    fn from(status: EndpointStatus) -> Self {
+        let in_service = status.in_service();
+        let EndpointStatus { upstream, endpoint, well, last_check, ejected, active, .. } = status;
+        Self { upstream, endpoint, in_service, well, last_check, ejected, active }
     }
 }
 
@@ -193,11 +223,16 @@ impl Overview {
         self.snapshot.load().authenticator.source_status()
     }
 
+    /// How every endpoint fares.
+    pub fn endpoints(&self) -> Vec<EndpointStatus> {
+        self.snapshot.load().upstreams.status()
+    }
+
     /// The whole state.
     pub fn status(&self) -> Status {
         let not_ready = self.not_ready();
         let health = self.audit.health();
-        let sources = self.sources();
+        let (sources, endpoints) = (self.sources(), self.endpoints());
         let audit = AuditState {
             writable: health.failure.is_none(),
             failure: health.failure,
@@ -208,7 +243,9 @@ impl Overview {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.uptime(),
             ready: not_ready.is_empty(),
-            degraded: !audit.writable || sources.iter().any(is_degraded),
+            degraded: !audit.writable
+                || sources.iter().any(is_degraded)
+                || !endpoints.iter().all(EndpointStatus::in_service),
             not_ready,
             policy: self.snapshot.load().policy.version().to_string(),
             last_reload: self.last_reload.load_full().as_deref().cloned(),
@@ -218,6 +255,7 @@ impl Overview {
                 .map(|(name, address)| ListenerState { name: name.clone(), address: *address })
                 .collect(),
             token_sources: sources.into_iter().map(SourceNote::from).collect(),
+            endpoints: endpoints.into_iter().map(EndpointNote::from).collect(),
             audit,
             revocations: self.revocations.len(),
             workers: self.meters.len(),

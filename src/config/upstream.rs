@@ -11,7 +11,7 @@ use super::fault::Located;
 use super::reader::{Table, Value};
 use crate::identity::Name;
 use crate::upstream::settings::{
-    Balance, HealthCheck, HostHeader, OriginHeaders, Outlier, Pooling, Protocol, Settings, Timeouts,
+    AllUnwell, Balance, HealthCheck, HostHeader, OriginHeaders, Outlier, Pooling, Protocol, Settings, Timeouts,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -81,6 +81,8 @@ const MAX_REQUEST_BODY: u64 = 1 << 30;
 
 const BALANCES: &[(&str, Balance)] =
     &[("least-requests", Balance::LeastRequests), ("round-robin", Balance::RoundRobin), ("subject", Balance::Subject)];
+
+const ALL_UNWELL: &[(&str, AllUnwell)] = &[("refuse", AllUnwell::Refuse), ("try", AllUnwell::Try)];
 
 const HOSTS: &[(&str, HostHeader)] = &[("preserve", HostHeader::Preserve), ("upstream", HostHeader::Upstream)];
 
@@ -158,13 +160,24 @@ fn pooling(table: &Table<'_>) -> Pooling {
 
 fn health(table: &Table<'_>) -> Option<HealthCheck> {
     let path = table.require("path").and_then(|value| path(&value));
-    let host = table.get("host").and_then(|value| value.string());
+    let host = table.get("host").and_then(|value| health_host(&value));
     let interval = span(table, "interval").unwrap_or(Duration::from_secs(5));
     let timeout = span(table, "timeout").unwrap_or(Duration::from_secs(2));
     let rise = number(table, "rise", 1, 100).unwrap_or(2);
     let fall = number(table, "fall", 1, 100).unwrap_or(3);
     let statuses = table.get("statuses").and_then(|value| statuses(&value)).unwrap_or((200, 299));
-    Some(HealthCheck { path: path?, host: host.map(Into::into), interval, timeout, rise, fall, statuses })
+    let when_all_unwell = table.get("when_all_unwell").and_then(|value| value.choice(ALL_UNWELL)).unwrap_or_default();
+    let host = host.map(Into::into);
+    Some(HealthCheck { path: path?, host, interval, timeout, rise, fall, statuses, when_all_unwell })
+}
+
+fn health_host(value: &Value<'_>) -> Option<String> {
+    let text = value.string()?;
+    if text.parse::<http::uri::Authority>().is_ok() && !text.contains('@') {
+        return Some(text);
+    }
+    value.fault(format!("`{text}` is no host"), String::from("write \"app.example\" or \"app.example:8080\""));
+    None
 }
 
 fn path(value: &Value<'_>) -> Option<Box<str>> {

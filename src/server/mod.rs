@@ -26,6 +26,7 @@ use crate::config::{self, Fault, Loaded};
 use crate::identity::Name;
 use crate::listener::{self, BindError, Drained, Plan, Sockets, Workers};
 use crate::telemetry::{Clock, Meters};
+use crate::upstream::Caretaker;
 
 pub use notify::{Turn, notify};
 
@@ -128,7 +129,9 @@ pub async fn start_loaded(loaded: Loaded) -> Result<Server, StartError> {
     let (give_back, stopped) = oneshot::channel();
     let drain = settings.drain;
     let control = settings.admin.control.clone();
-    let keeper = reload::Keeper { loaded, revocations, clock, overview: overview.clone(), workers };
+    let mut caretaker = Caretaker::default();
+    caretaker.follow(&overview.snapshot.load().upstreams);
+    let keeper = reload::Keeper { caretaker, loaded, revocations, clock, overview: overview.clone(), workers };
     tasks.spawn(keeper.run(inbox, stopping, give_back));
     Ok(Server { overview, orders, tasks, stop, stopped, drain, control })
 }

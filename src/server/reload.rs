@@ -17,6 +17,7 @@ use crate::authn::Revocations;
 use crate::config::{self, Fault, Loaded};
 use crate::listener::Workers;
 use crate::telemetry::Clock;
+use crate::upstream::Caretaker;
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ pub(super) struct Keeper {
     pub(super) clock: Clock,
     pub(super) overview: Arc<Overview>,
     pub(super) workers: Workers,
+    pub(super) caretaker: Caretaker,
 }
 
 impl Keeper {
@@ -107,6 +109,7 @@ impl Keeper {
         // The listeners first: they can still refuse, and after them nothing can.
         self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
         let message = format!("policy {} is in force", snapshot.policy.version());
+        self.caretaker.follow(&snapshot.upstreams);
         self.overview.snapshot.store(Arc::new(snapshot));
         self.loaded = loaded;
         Ok(message)

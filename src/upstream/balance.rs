@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use foldhash::quality::FixedState;
 
 use super::endpoint::Endpoint;
-use super::settings::Balance;
+use super::settings::{AllUnwell, Balance};
 use super::upstreams::Upstream;
 
 /// The seed of the subject hash: fixed, so that every process of a fleet gives a subject the same endpoint.
@@ -17,9 +17,10 @@ impl Upstream {
     /// The endpoint for a request of `subject`, not one of `tried`. `None` when none is in service.
     pub(super) fn pick(&self, subject: impl Hash, tried: &[u64]) -> Option<&Arc<Endpoint>> {
         if let [only] = &*self.endpoints {
-            return Some(only).filter(|only| only.is_well() && !tried.contains(&only.id));
+            return Some(only).filter(|only| (only.is_well() || self.tries_unwell()) && !tried.contains(&only.id));
         }
-        let mut candidates: Vec<&Arc<Endpoint>> = self.in_service(tried).collect();
+        let mut candidates = self.candidates();
+        candidates.retain(|endpoint| !tried.contains(&endpoint.id));
         match self.settings.balance {
             Balance::RoundRobin => self.in_turn(&candidates),
             Balance::LeastRequests => {
@@ -34,10 +35,22 @@ impl Upstream {
         }
     }
 
-    fn in_service(&self, tried: &[u64]) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.endpoints
-            .iter()
-            .filter(|endpoint| endpoint.is_well() && !endpoint.is_ejected() && !tried.contains(&endpoint.id))
+    /// Endpoints that are well and not ejected; when there are none, those that are well, for an ejection is a guess from
+    /// a few requests; when there are none of these either, all of them or none, as the upstream states.
+    fn candidates(&self) -> Vec<&Arc<Endpoint>> {
+        let well = |endpoint: &&Arc<Endpoint>| endpoint.is_well();
+        let mut found: Vec<_> = self.endpoints.iter().filter(well).filter(|endpoint| !endpoint.is_ejected()).collect();
+        if found.is_empty() {
+            found = self.endpoints.iter().filter(well).collect();
+        }
+        if found.is_empty() && self.tries_unwell() {
+            found = self.endpoints.iter().collect();
+        }
+        found
+    }
+
+    fn tries_unwell(&self) -> bool {
+        self.settings.health.as_ref().is_some_and(|check| check.when_all_unwell == AllUnwell::Try)
     }
 
     /// The turn counts through the weights, so that an endpoint of weight 3 gets three turns of each round.

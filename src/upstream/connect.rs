@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::body::RequestBody;
 use super::endpoint::Endpoint;
@@ -59,6 +60,13 @@ impl Sender1 {
     }
 }
 
+/// A connection that speaks nothing yet.
+pub(super) enum Wire {
+    Unix(UnixStream),
+    Tcp(TcpStream, SocketAddr),
+    Tls(Box<TlsStream<TcpStream>>, SocketAddr),
+}
+
 /// How a connection is made.
 pub(super) struct Dial<'a> {
     pub(super) endpoint: &'a Arc<Endpoint>,
@@ -78,25 +86,46 @@ impl Dial<'_> {
     }
 
     async fn attempt(&self) -> Result<Fresh, ForwardError> {
-        let prior = if self.upgradeable { Protocol::Http1 } else { self.settings.protocol };
+        let wire = self.wire().await?;
+        let http2 = self.speaks_http2(&wire);
+        match wire {
+            Wire::Unix(stream) => self.handshake(stream, None, http2).await,
+            Wire::Tcp(stream, address) => self.handshake(stream, Some(address), http2).await,
+            Wire::Tls(stream, address) => self.handshake(*stream, Some(address), http2).await,
+        }
+    }
+
+    /// Everything below HTTP.
+    pub(super) async fn wire(&self) -> Result<Wire, ForwardError> {
         match &self.endpoint.settings.address {
             Address::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(|error| self.unreachable(error))?;
-                self.handshake(stream, None, prior == Protocol::Http2).await
+                UnixStream::connect(path).await.map(Wire::Unix).map_err(|error| self.unreachable(error))
             }
             Address::Tcp { host, .. } => {
                 let (stream, address) = self.tcp().await.map_err(|error| self.unreachable(error))?;
                 if !self.endpoint.settings.encrypted {
-                    return self.handshake(stream, Some(address), prior == Protocol::Http2).await;
+                    return Ok(Wire::Tcp(stream, address));
                 }
                 let stream = self.tls(host, stream).await.map_err(|error| self.tls_failed(error))?;
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                if prior == Protocol::Http2 && !http2 {
+                let wire = Wire::Tls(Box::new(stream), address);
+                if self.prior() == Protocol::Http2 && !self.speaks_http2(&wire) {
                     return Err(self.tls_failed(io::Error::other("ALPN did not agree on h2")));
                 }
-                self.handshake(stream, Some(address), http2).await
+                Ok(wire)
             }
         }
+    }
+
+    /// Which HTTP is spoken there: what ALPN agreed on, else what was agreed on before.
+    pub(super) fn speaks_http2(&self, wire: &Wire) -> bool {
+        match wire {
+            Wire::Tls(stream, _) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Wire::Unix(_) | Wire::Tcp(..) => self.prior() == Protocol::Http2,
+        }
+    }
+
+    const fn prior(&self) -> Protocol {
+        if self.upgradeable { Protocol::Http1 } else { self.settings.protocol }
     }
 
     /// Tries each address of the endpoint in turn, starting where the endpoint's id says, within the one deadline.
@@ -117,7 +146,7 @@ impl Dial<'_> {
         Err(last)
     }
 
-    async fn tls(&self, host: &str, stream: TcpStream) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    async fn tls(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let tls = &self.settings.tls;
         let (Some(config), Some(name)) = (tls.config(self.upgradeable), tls.server_name(host)) else {
             return Err(io::Error::other("the upstream has no TLS settings"));

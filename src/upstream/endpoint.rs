@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use super::settings::{Address, EndpointSettings, Outlier};
 
 /// How old a name's addresses become before they are looked up again.
-const FRESH: Duration = Duration::from_secs(30);
+pub(super) const FRESH: Duration = Duration::from_secs(30);
 
 /// One endpoint, shared by all workers. Its counters are hints for balancing, so their order does not matter.
 #[derive(Debug)]
@@ -21,8 +21,11 @@ pub(super) struct Endpoint {
     born: Instant,
     active: AtomicU32,
     well: AtomicBool,
+    last_check: AtomicU8,
+    checks: [AtomicU64; 2],
     failures: AtomicU32,
     ejections: AtomicU32,
+    ejected: AtomicU64,
     ejected_until: AtomicU64,
     addresses: ArcSwapOption<Addresses>,
     resolving: AtomicBool,
@@ -44,12 +47,25 @@ impl Endpoint {
             born: Instant::now(),
             active: AtomicU32::new(0),
             well: AtomicBool::new(true),
+            last_check: AtomicU8::new(0),
+            checks: Default::default(),
             failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
+            ejected: AtomicU64::new(0),
             ejected_until: AtomicU64::new(0),
             addresses: ArcSwapOption::empty(),
             resolving: AtomicBool::new(false),
         }
+    }
+
+    /// The same endpoint under other settings of its upstream: what its health check found stands until the next answer,
+    /// if it is still asked at all.
+    pub(super) fn inheriting(settings: EndpointSettings, before: &Self, is_checked: bool) -> Self {
+        let endpoint = Self::new(settings);
+        if is_checked {
+            endpoint.set_well(before.is_well());
+        }
+        endpoint
     }
 
     /// Its URL, as it is configured.
@@ -71,6 +87,34 @@ impl Endpoint {
     /// Whether its health check finds it well; true before the first answer.
     pub(super) fn is_well(&self) -> bool {
         self.well.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_well(&self, well: bool) {
+        self.well.store(well, Ordering::Relaxed);
+    }
+
+    /// Its health check had this outcome.
+    pub(super) fn checked(&self, outcome: Checked) {
+        self.last_check.store(outcome.number(), Ordering::Relaxed);
+        let [passed, failed] = &self.checks;
+        (if outcome.is_good() { passed } else { failed }).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The last outcome; `None` before the first.
+    pub(super) fn last_check(&self) -> Option<Checked> {
+        let number = self.last_check.load(Ordering::Relaxed);
+        Checked::ALL.into_iter().find(|outcome| outcome.number() == number)
+    }
+
+    /// Health checks that passed and that failed.
+    pub(super) fn checks(&self) -> (u64, u64) {
+        let [passed, failed] = &self.checks;
+        (passed.load(Ordering::Relaxed), failed.load(Ordering::Relaxed))
+    }
+
+    /// How often failures have put it out of service.
+    pub(super) fn ejections(&self) -> u64 {
+        self.ejected.load(Ordering::Relaxed)
     }
 
     /// Whether failures have put it out of service for now.
@@ -96,6 +140,7 @@ impl Endpoint {
             return false;
         }
         self.failures.store(0, Ordering::Relaxed);
+        self.ejected.fetch_add(1, Ordering::Relaxed);
         let times = self.ejections.fetch_add(1, Ordering::Relaxed).saturating_add(1).min(30);
         let span = u64::try_from(outlier.eject.as_millis()).unwrap_or(u64::MAX).saturating_mul(u64::from(times));
         self.ejected_until.store(self.age().saturating_add(span).max(1), Ordering::Relaxed);
@@ -134,14 +179,62 @@ impl Endpoint {
         if list.is_empty() {
             return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"));
         }
-        self.addresses.store(Some(Arc::new(Addresses { list: list.clone(), since: Instant::now() })));
+        self.is_at(list.clone());
         Ok(list)
+    }
+
+    /// Its addresses from here on.
+    pub(super) fn is_at(&self, list: Vec<SocketAddr>) {
+        self.addresses.store(Some(Arc::new(Addresses { list, since: Instant::now() })));
     }
 
     /// Whether `address` is still one of the endpoint's, so that a connection to it may be used again.
     pub(super) fn still_at(&self, address: Option<SocketAddr>) -> bool {
         let (Some(address), Some(known)) = (address, &*self.addresses.load()) else { return true };
         known.list.contains(&address)
+    }
+}
+
+/// How a health check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    Good,
+    Unreachable,
+    Tls,
+    Timeout,
+    Broken,
+    Status,
+}
+
+impl Checked {
+    const ALL: [Self; 6] = [Self::Good, Self::Unreachable, Self::Tls, Self::Timeout, Self::Broken, Self::Status];
+
+    pub(super) const fn is_good(self) -> bool {
+        matches!(self, Self::Good)
+    }
+
+    /// From 1: 0 is nothing yet.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Good => 1,
+            Self::Unreachable => 2,
+            Self::Tls => 3,
+            Self::Timeout => 4,
+            Self::Broken => 5,
+            Self::Status => 6,
+        }
+    }
+
+    /// A word for status and log.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "passed",
+            Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::Status => "status",
+        }
     }
 }
 

@@ -262,6 +262,18 @@ pub struct HealthCheck {
     pub fall: u32,
     /// The statuses that count as good: from, to, both included.
     pub statuses: (u16, u16),
+    /// What holds when no endpoint is well.
+    pub when_all_unwell: AllUnwell,
+}
+
+/// What holds when the health checks find no endpoint well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AllUnwell {
+    /// Requests are refused until one is well again.
+    #[default]
+    Refuse,
+    /// Requests are sent as if all were well: the checks may be what is wrong.
+    Try,
 }
 
 /// Takes an endpoint out of service for what it answers to real requests.

@@ -69,7 +69,8 @@ impl Target {
     }
 }
 
-fn own_host(endpoint: &Endpoint) -> Option<HeaderValue> {
+/// The endpoint itself, as a host.
+pub(super) fn own_host(endpoint: &Endpoint) -> Option<HeaderValue> {
     match &endpoint.settings.address {
         Address::Tcp { host, port } => {
             let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };

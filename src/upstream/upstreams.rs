@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::budget::Budget;
-use super::endpoint::Endpoint;
+use super::endpoint::{Checked, Endpoint};
 use super::headers::Reserved;
-use super::settings::Settings;
+use super::settings::{EndpointSettings, Settings};
 use crate::identity::Name;
 
 /// The upstreams of one configuration.
@@ -34,12 +34,25 @@ pub struct EndpointStatus {
     pub upstream: Name,
     /// Its URL, as it is configured.
     pub endpoint: Arc<str>,
-    /// What its health check finds; true without one.
+    /// What its health check finds; true without one, and before it has found anything else.
     pub well: bool,
+    /// How its last health check went: `passed`, `unreachable`, `tls`, `timeout`, `broken` or `status`.
+    pub last_check: Option<&'static str>,
+    /// Health checks that passed and that failed.
+    pub checks: (u64, u64),
     /// Whether failures have put it out of service for now.
     pub ejected: bool,
+    /// How often they have.
+    pub ejections: u64,
     /// Requests in flight, over all workers.
     pub active: u32,
+}
+
+impl EndpointStatus {
+    /// Whether requests are sent to it while there is another one.
+    pub const fn in_service(&self) -> bool {
+        self.well && !self.ejected
+    }
 }
 
 impl Upstreams {
@@ -53,7 +66,7 @@ impl Upstreams {
                 let known = previous.and_then(|previous| previous.by_name.get(&settings.name));
                 let upstream = match known.filter(|known| known.settings == settings) {
                     Some(unchanged) => unchanged.clone(),
-                    None => Arc::new(Upstream::new(settings)),
+                    None => Arc::new(Upstream::new(settings, known)),
                 };
                 (upstream.settings.name.clone(), upstream)
             })
@@ -70,7 +83,10 @@ impl Upstreams {
             upstream: upstream.settings.name.clone(),
             endpoint: endpoint.url(),
             well: endpoint.is_well(),
+            last_check: endpoint.last_check().map(Checked::as_str),
+            checks: endpoint.checks(),
             ejected: endpoint.is_ejected(),
+            ejections: endpoint.ejections(),
             active: endpoint.active(),
         };
         let of = |upstream: &'_ Arc<Upstream>| {
@@ -94,8 +110,17 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(settings: Settings) -> Self {
-        let endpoints = settings.endpoints.iter().map(|endpoint| Arc::new(Endpoint::new(endpoint.clone()))).collect();
+    /// An endpoint that `before` has as well goes on as it was.
+    fn new(settings: Settings, before: Option<&Arc<Self>>) -> Self {
+        let make = |endpoint: &EndpointSettings| {
+            let same = |known: &&Arc<Endpoint>| known.settings == *endpoint;
+            let known = before.and_then(|before| before.endpoints.iter().find(same));
+            Arc::new(known.map_or_else(
+                || Endpoint::new(endpoint.clone()),
+                |known| Endpoint::inheriting(endpoint.clone(), known, settings.health.is_some()),
+            ))
+        };
+        let endpoints = settings.endpoints.iter().map(make).collect();
         Self { settings, endpoints, turn: AtomicUsize::new(0) }
     }
 

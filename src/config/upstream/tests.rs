@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::read;
 use crate::config::fault::{Fault, Faults, Source};
 use crate::config::reader::read_document;
-use crate::upstream::settings::{Address, Balance, Protocol, Settings};
+use crate::upstream::settings::{Address, AllUnwell, Balance, Protocol, Settings};
 
 fn parse(text: &str) -> (Option<Settings>, Vec<String>) {
     parse_in(text, Path::new("/nonexistent"))
@@ -66,7 +66,7 @@ fn every_key_is_read_and_every_fault_reported() {
         retries = 0
         timeouts = { connect = "1s", header = "2s", idle = "3s", tunnel_idle = "4s", total = "5s" }
         pool = { active = 1, idle = 1, waiting = 1, wait = "1s", keep = "1s", age = "1s", streams = 1 }
-        health = { path = "/healthz", host = "h", interval = "1s", timeout = "1s", rise = 1, fall = 1, statuses = "204" }
+        health = { path = "/healthz", host = "h", interval = "1s", timeout = "1s", rise = 1, fall = 1, statuses = "204", when_all_unwell = "try" }
         outlier = { failures = 3, eject = "5s", most_percent = 30 }
         request_headers = { remove = ["X-Debug"], set = { X-A = "1" }, add = { X-B = "2" } }
         response_headers = { remove = ["Server"] }
@@ -83,12 +83,13 @@ fn every_key_is_read_and_every_fault_reported() {
     assert_eq!(settings.endpoints[0].weight, 9);
     assert_eq!(settings.identity.fields.len(), 3);
     assert_eq!(settings.max_request_body, 1 << 20);
+    assert_eq!(settings.health.unwrap().when_all_unwell, AllUnwell::Try);
 
     let (settings, faults) = parse(
-        "[upstream.app]\nendpoints = []\nbalanse = 1\nretries = 99\ntimeouts = { connect = \"0s\" }\nhealth = { path = \"x\" }",
+        "[upstream.app]\nendpoints = []\nbalanse = 1\nretries = 99\ntimeouts = { connect = \"0s\" }\nhealth = { path = \"x\", host = \"a b\", when_all_unwell = \"hope\" }",
     );
     assert!(settings.is_none());
-    assert_eq!(faults.len(), 5, "{faults:#?}");
+    assert_eq!(faults.len(), 7, "{faults:#?}");
     assert!(faults.iter().any(|fault| fault.contains("did you mean `balance`")), "{faults:#?}");
 }
 

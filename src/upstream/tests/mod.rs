@@ -1,8 +1,10 @@
 //! The room against real sockets: raw clients in front, raw services behind, bytes compared as they arrived.
 
+mod balance;
 mod faults;
 mod harness;
 mod head;
+mod health;
 mod pool;
 mod retry;
 mod through;

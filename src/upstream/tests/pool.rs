@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::harness::{Gate, Peer, Seen, Who, echo, endpoint, service, settings};
+use super::harness::{Gate, Peer, Who, echo, service, settings};
 use crate::upstream::Upstreams;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -225,26 +225,4 @@ async fn a_reload_keeps_what_did_not_change_and_closes_what_did() {
     *gate.upstreams.borrow_mut() = Arc::new(reloaded);
     assert!(gate.get("").await.contains("connection 1"));
     assert_eq!(gate.pools.0.borrow().len(), 1);
-}
-
-#[tokio::test(flavor = "local")]
-async fn endpoints_take_turns_by_weight() {
-    let mut settings = settings(echo().await);
-    let mut heavy = endpoint(echo().await);
-    heavy.weight = 3;
-    let heavy_url = heavy.url.clone();
-    settings.endpoints.push(heavy);
-    let mut gate = Gate::open(vec![settings], Who::default()).await;
-    settings_of_host(&gate);
-    for _ in 0..8 {
-        gate.get("").await;
-        assert!(matches!(gate.seen().await, Seen::Answered(200)));
-    }
-    let status = gate.upstreams.borrow().status();
-    assert_eq!(status.len(), 2);
-    assert!(status.iter().any(|endpoint| endpoint.endpoint == heavy_url));
-}
-
-fn settings_of_host(gate: &Gate) {
-    assert_eq!(gate.upstreams.borrow().status().iter().map(|endpoint| endpoint.active).sum::<u32>(), 0);
 }
