@@ -95,25 +95,36 @@ fn summary(loaded: &Loaded, terminal: &Terminal) {
         if route.authorization == Authorization::Pass {
             terminal.line("    passes Authorization to the service untouched; no token is verified here");
         }
+        if !route.tokens.is_empty() {
+            let sources: Vec<_> = route.tokens.iter().map(|source| source.as_str()).collect();
+            terminal.line(format_args!("    {}   {}", terminal.paint(Tone::Faint, "tokens"), sources.join(", ")));
+        }
         let Some(bound) = rules.route(&route.name) else { continue };
         if bound.allows().is_empty() {
             terminal.line(format_args!("    {}", terminal.paint(Tone::Bad, "closed: no rule allows anything")));
         }
         for rule in bound.enforced() {
-            let (word, tone) = match rule.effect {
-                Effect::Allow => ("open to", Tone::Good),
-                Effect::Require => ("needs", Tone::Warning),
-                Effect::Deny => ("closed to", Tone::Bad),
-            };
-            terminal.line(format_args!(
-                "    {} {}: {}",
-                terminal.paint(tone, word),
-                rule.name,
-                rule.condition.wanted()
-            ));
+            show(rule, terminal);
         }
+        terminal.line("");
     }
-    let (tests, routes) = (loaded.trials.len(), loaded.settings.routes.iter().len());
+    let tests = counted(loaded.trials.len(), "test");
+    let routes = counted(loaded.settings.routes.iter().len(), "route");
     let version = loaded.settings.policy.version();
-    terminal.line(format_args!("well: policy {version}, {routes} routes, {tests} tests passed"));
+    terminal.line(format_args!("well: policy {version}, {routes}, {tests} passed"));
+}
+
+/// The rule by the word that its author wrote, and below it whom it means.
+fn show(rule: &Rule, terminal: &Terminal) {
+    let (word, tone) = match rule.effect {
+        Effect::Allow => ("allow", Tone::Good),
+        Effect::Require => ("require", Tone::Warning),
+        Effect::Deny => ("deny", Tone::Bad),
+    };
+    terminal.line(format_args!("    {}  {}", terminal.paint(tone, format!("{word:<7}")), rule.name));
+    terminal.line(format_args!("             {}", terminal.paint(Tone::Faint, rule.condition.wanted())));
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

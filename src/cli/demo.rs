@@ -11,6 +11,7 @@ use super::output::{Format, Terminal, WELL, failed};
 use crate::demo::tour::{self, Part};
 use crate::demo::{Stage, StageError};
 use crate::server::StartError;
+use crate::telemetry::{LogFormat, LogSettings, start_log};
 
 mod text;
 
@@ -42,6 +43,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(terminal, &error),
     };
+    start_log(LogSettings { format: LogFormat::Text, level: tracing::Level::WARN }, terminal.colors_notes());
     runtime.block_on(async {
         // Before anything is on the disk, so that no signal can leave it there.
         let told = match Told::listen() {

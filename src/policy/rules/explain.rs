@@ -169,7 +169,7 @@ impl Condition {
         let joined = |parts: &[Self], word: &str| parts.iter().map(Self::wanted).collect::<Vec<_>>().join(word);
         match self {
             Self::Is(criterion) => criterion.wanted(),
-            Self::All(parts) if parts.is_empty() => "nothing".into(),
+            Self::All(parts) if parts.is_empty() => "everybody".into(),
             Self::All(parts) => joined(parts, ", "),
             Self::Any(parts) => format!("either {}", joined(parts, " or ")),
             Self::Not(inner) => format!("not ({})", inner.wanted()),
