@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use portcullis::config;
 use portcullis::demo::{Certificates, Names, Stage};
 use portcullis::identity::Reason;
+use portcullis::policy::lint::Code;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const REASONS: &str = include_str!("../docs/reasons.md");
+const LINT: &str = include_str!("../docs/lint.md");
 const POLICY: &str = include_str!("../docs/policy.md");
 const METRICS: &str = include_str!("../docs/metrics.md");
 const README: &str = include_str!("../README.md");
@@ -28,6 +30,19 @@ fn every_reason_has_a_section_with_its_own_sentence_and_no_section_has_no_reason
         assert!(section.trim_start().starts_with(&format!("*{}*", reason.summary())), "{reason}");
         let advice = section.split("\n\n").nth(1).unwrap();
         assert!(!advice.trim().is_empty() && !advice.starts_with('#'), "{reason} says what to do");
+    }
+}
+
+#[test]
+fn every_finding_of_lint_has_a_section_with_its_own_sentence_and_no_section_has_no_finding() {
+    let documented: Vec<_> = LINT.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let known: Vec<_> = Code::ALL.iter().map(|code| format!("`{}` {}", code.code(), code.name())).collect();
+    assert_eq!(documented, known);
+    for code in Code::ALL {
+        let section = LINT.split(&format!("### `{}` ", code.code())).nth(1).unwrap();
+        let parts: Vec<_> = section.split("\n\n").collect();
+        assert_eq!(parts[1].trim(), format!("*{}*", code.summary()), "{}", code.code());
+        assert!(!parts[2].starts_with('#'), "{} says what to do", code.code());
     }
 }
 

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
-use portcullis::config::{Fault, load};
+use portcullis::config::policy::project::Project;
+use portcullis::config::{Fault, Faults, load};
 use portcullis::demo::{Certificates, Names};
 use portcullis::policy::trial::coverage;
 
@@ -28,7 +29,9 @@ fn every_set_loads_passes_its_tests_and_is_covered_whole() {
         let shown = |faults: &[Fault]| faults.iter().map(|fault| fault.render(false)).collect::<Vec<_>>().join("\n");
         let loaded = load(&to, Timestamp::now(), None).unwrap_or_else(|faults| panic!("{set}\n{}", shown(&faults)));
         assert!(loaded.warnings.is_empty(), "{set}\n{}", shown(&loaded.warnings));
-        assert!(loaded.unused.is_empty(), "{set}: {:?}", loaded.unused);
+        let project = Project::open(&to, &Faults::default()).unwrap();
+        let found: Vec<_> = project.lint(Timestamp::now()).into_iter().filter(|one| one.silenced.is_none()).collect();
+        assert!(found.is_empty(), "{set}: {found:#?}");
         assert!(loaded.trials.len() >= 10, "{set} has only {} tests", loaded.trials.len());
         let found = coverage(&loaded.trials, &loaded.settings.routes, loaded.settings.policy.rules());
         assert!(found.idle_rules.is_empty() && found.idle_routes.is_empty(), "{set}: {found:#?}");

@@ -5,6 +5,7 @@
 
 mod condition;
 pub mod describe;
+mod lint;
 mod matching;
 mod names;
 mod peer;
@@ -26,6 +27,7 @@ use crate::policy::rules::{Mode, Reading, RouteOutline, RuleFault, RuleSet, Trut
 use crate::policy::trial::Trial;
 use crate::route::Route;
 
+pub use lint::Silenced;
 use names::Names;
 pub use names::UnusedName;
 
@@ -54,19 +56,6 @@ pub struct PolicyFiles {
     pub silenced: Vec<Silenced>,
 }
 
-/// One `[[lint]]` table: a finding that is meant to be so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Silenced {
-    /// The code of the finding, such as `P004`.
-    pub code: String,
-    /// The rule or route that it is about; `None` is all.
-    pub about: Option<Name>,
-    /// Why it is well.
-    pub reason: String,
-    /// Where this is said.
-    pub origin: String,
-}
-
 /// Reads all policy files together: a rule may use a set that another file defines.
 ///
 /// `None` when there was a fault that leaves no rule set; every fault is in `faults`.
@@ -81,7 +70,7 @@ pub fn read(roots: &[Table<'_>], vocabulary: Vocabulary<'_>, faults: &Faults) ->
     }
     let known: HashSet<Name> = places.keys().cloned().collect();
     let trials = roots.iter().flat_map(|root| trial::read_all(root, &names, &known)).collect();
-    let silenced = roots.iter().flat_map(read_silenced).collect();
+    let silenced = roots.iter().flat_map(lint::read_all).collect();
     let outlines = vocabulary.routes.iter().map(outline);
     let rules = match RuleSet::new(rules, outlines) {
         Ok(rules) => rules,
@@ -158,21 +147,6 @@ fn report_closing_denies(rules: &RuleSet, places: &HashMap<Name, At>, faults: &F
             }
         }
     }
-}
-
-fn read_silenced(root: &Table<'_>) -> Vec<Silenced> {
-    let tables = root.tables("lint");
-    let read = tables.iter().filter_map(|table| {
-        let code = table.require("silence");
-        let about = table.get("about").and_then(|value| value.string()).map(Name::new);
-        let reason = table.require("reason").and_then(|value| value.string());
-        let code = code?.string()?;
-        if reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-            table.faults().error(&table.at(), "a finding is silenced without a reason", None);
-        }
-        Some(Silenced { code, about, reason: reason?, origin: table.at().to_string() })
-    });
-    read.collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Room 5, the policy decision point: [`rules`] say what is allowed; only this room makes an [`Allowed`].
 //!
 //! In: an `Identified`. Out: [`Allowed`] or [`Denied`]. Beside the journey: [`trial`] runs the tests of a policy,
-//! [`case`] describes a request instead of receiving it.
+//! [`case`] describes a request instead of receiving it, [`lint`] looks for
+//! what is hardly meant.
 
 pub mod case;
 mod decide;
 mod grant;
+pub mod lint;
 pub mod rules;
 pub mod trial;
 

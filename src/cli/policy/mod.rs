@@ -3,6 +3,7 @@
 mod coverage;
 mod explain;
 mod junit;
+mod lint;
 mod test;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ enum Command {
     Test(test::Args),
     Explain(Box<explain::Args>),
     Coverage(coverage::Args),
+    Lint(lint::Args),
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
@@ -35,6 +37,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
         Command::Test(args) => test::run(args, terminal),
         Command::Explain(args) => explain::run(args, terminal),
         Command::Coverage(args) => coverage::run(args, terminal),
+        Command::Lint(args) => lint::run(args, terminal),
     }
 }
 

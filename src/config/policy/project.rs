@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::fault::{Faults, Source};
+use super::super::fault::{Faults, Located, Source};
 use super::super::reader::Document;
 use super::super::route;
 use super::{PolicyFiles, Vocabulary};
@@ -21,6 +21,8 @@ const DIRECTORY: &str = "policies";
 pub struct Project {
     /// The routes.
     pub routes: Routes,
+    /// Where each route stands: `policies/payments.toml:12`.
+    pub origins: BTreeMap<Name, String>,
     /// The rules and their tests.
     pub policy: PolicyFiles,
     /// What may be named.
@@ -64,10 +66,15 @@ impl Project {
         let tables = roots.iter().flat_map(|root| root.tables("route"));
         let located: Vec<_> = tables.filter_map(|table| route::read(&table, &names)).collect();
         let routes = route::arrange(&located, faults);
+        let place = |route: &Located<Route>| {
+            let at = &route.at;
+            (route.value.name.clone(), format!("{}:{}", at.source.path.display(), at.line_column().0))
+        };
+        let origins = located.iter().map(place).collect();
         let plain: Vec<Route> = located.into_iter().map(|route| route.value).collect();
         let vocabulary = Vocabulary { routes: &plain, token_sources: &known.token_sources, trusts: &known.trusts };
         let policy = super::read(&roots, vocabulary, faults);
-        let project = Self { routes: routes?, policy: policy?, known };
+        let project = Self { routes: routes?, origins, policy: policy?, known };
         (faults.errors() == 0).then_some(project)
     }
 }

@@ -13,6 +13,7 @@ mod explain;
 mod facts;
 mod reads;
 mod refusal;
+pub mod relation;
 mod rollout;
 mod rule;
 mod rule_set;

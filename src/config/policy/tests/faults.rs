@@ -74,6 +74,7 @@ fn what_cannot_be_meant_is_a_fault() {
             format!("{}\n[[test]]\nname = \"t\"\nrequest = {{ host = \"h\", path = \"/\" }}\nexpect = {{ decision = \"deny\", rule = \"b\" }}", allow("subject = { any = true }")),
             "there is no rule `b` (did you mean `a`?)",
         ),
+        ("[[lint]]\nsilence = \"P00l\"\nreason = \"x\"".into(), "there is no finding `P00l` (did you mean `P001`?)"),
         ("[[lint]]\nsilence = \"P001\"\nreason = \" \"".into(), "a finding is silenced without a reason"),
     ];
     for (text, expected) in table {

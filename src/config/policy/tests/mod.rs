@@ -3,6 +3,7 @@
 mod book;
 mod criteria;
 mod faults;
+mod lint;
 mod properties;
 mod semantics;
 

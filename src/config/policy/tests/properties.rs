@@ -8,7 +8,9 @@ use proptest::sample::{Index, select};
 use super::{item, project, read};
 use crate::config::policy::project::Project;
 use crate::policy::case::Outcome;
-use crate::policy::rules::{Answers, Effect, Truth};
+use crate::policy::lint::Code;
+use crate::policy::rules::relation::{Conjunction, Side};
+use crate::policy::rules::{Answers, Condition, Effect, Reading, Truth};
 use crate::policy::trial::Trial;
 
 const SUBJECTS: &[&str] = &[
@@ -219,6 +221,49 @@ proptest! {
             prop_assert_eq!(explanation.allowed, outcome.allowed);
             prop_assert_eq!(explanation.verdict(), (outcome.allowed, outcome.rule.as_ref().map(|rule| rule.as_str())));
             prop_assert_eq!(explanation.reason, outcome.reason.map(crate::identity::Reason::code));
+        }
+    }
+
+    /// What lint says of two conditions is so for every request: none meets both, or whoever meets the one meets the other.
+    #[test]
+    fn no_request_contradicts_what_is_said_of_conditions(rules in rules(), cases in cases()) {
+        let project = policy(&rules, &cases);
+        let all = project.policy.rules.rules();
+        for trial in &project.policy.trials {
+            let (_, params) = trial.case.route(&project.routes).unwrap();
+            let facts = trial.case.facts(&params);
+            let holds = |condition: &Condition, reading| condition.truth(&facts, reading) == Truth::Holds;
+            let (permission, denial) = (Reading::permission(trial.case.at), Reading::denial(trial.case.at));
+            for (one, two) in all.iter().flat_map(|one| all.iter().map(move |two| (&one.condition, &two.condition))) {
+                let both = Conjunction::of(one).and(two);
+                if both.contradiction(Side::Permission).is_some() {
+                    prop_assert!(!(holds(one, permission) && holds(two, permission)), "{one:?} {two:?}");
+                }
+                if both.contradiction(Side::Denial).is_some() {
+                    prop_assert!(!(holds(one, denial) && holds(two, denial)), "{one:?} {two:?}");
+                }
+                if Conjunction::of(one).implies(two) && holds(one, permission) {
+                    prop_assert!(holds(two, permission), "{one:?} {two:?}");
+                    prop_assert!(two.truth(&facts, denial) != Truth::Fails, "{one:?} {two:?}");
+                }
+            }
+        }
+    }
+
+    /// What lint calls unreachable or never matching admits nobody; without what it calls shadowed nothing changes.
+    #[test]
+    fn no_request_contradicts_lint(rules in rules(), cases in cases()) {
+        let project = policy(&rules, &cases);
+        let before = admits(&rules, &cases);
+        for finding in project.lint(jiff::Timestamp::UNIX_EPOCH) {
+            let Some(number) = finding.about.strip_prefix("rule ").and_then(|n| n.parse::<usize>().ok()) else { continue };
+            let allow = rules[number].effect == "allow";
+            let never = matches!(finding.code, Code::NeverMatches | Code::Contradiction | Code::Unreachable);
+            if finding.code == Code::Shadowed || (allow && never) {
+                let mut without = rules.clone();
+                without.remove(number);
+                prop_assert_eq!(&admits(&without, &cases), &before, "{:?}", finding);
+            }
         }
     }
 

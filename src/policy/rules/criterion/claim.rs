@@ -40,23 +40,7 @@ pub enum ClaimTest {
 impl ClaimCriterion {
     pub(super) fn truth(&self, facts: &Facts<'_>, quantifier: Quantifier) -> Truth {
         let Some(token) = facts.token else { return Truth::Missing };
-        match (token.claims.at(&self.path), &self.test) {
-            (value, ClaimTest::Present(wanted)) => (value.is_some() == *wanted).into(),
-            (None | Some(Value::Null), _) => Truth::Missing,
-            (Some(value), ClaimTest::OneOf(wanted)) => scalar(value, |value| wanted.iter().any(|w| equal(value, w))),
-            (Some(value), ClaimTest::NoneOf(refused)) => {
-                scalar(value, |value| !refused.iter().any(|w| equal(value, w)))
-            }
-            (Some(value), ClaimTest::List(list)) => elements(value, list, quantifier),
-            (Some(Value::String(text)), ClaimTest::Text(wanted)) => wanted.matches(text).into(),
-            (Some(_), ClaimTest::Text(_)) => Truth::Malformed,
-            (Some(Value::Number(number)), ClaimTest::Within { least, most }) => {
-                let above = least.as_ref().is_none_or(|least| compare(number, least).is_some_and(|o| o.is_ge()));
-                let below = most.as_ref().is_none_or(|most| compare(number, most).is_some_and(|o| o.is_le()));
-                (above && below).into()
-            }
-            (Some(_), ClaimTest::Within { .. }) => Truth::Malformed,
-        }
+        self.test.truth(token.claims.at(&self.path), quantifier)
     }
 
     pub(super) fn wanted(&self) -> String {
@@ -87,6 +71,36 @@ impl ClaimCriterion {
                 let cut: String = text.chars().take(200).collect();
                 if cut.len() < text.len() { format!("{cut}…") } else { cut }
             }
+        }
+    }
+}
+
+impl ClaimTest {
+    /// Whether a claim of this value passes, read for a permission.
+    pub fn takes(&self, value: &Value) -> bool {
+        self.truth(Some(value), Quantifier::Every) == Truth::Holds
+    }
+
+    /// Whether the first number is greater than the second.
+    pub fn is_above(one: &Number, two: &Number) -> bool {
+        compare(one, two).is_some_and(std::cmp::Ordering::is_gt)
+    }
+
+    fn truth(&self, value: Option<&Value>, quantifier: Quantifier) -> Truth {
+        match (value, self) {
+            (value, Self::Present(wanted)) => (value.is_some() == *wanted).into(),
+            (None | Some(Value::Null), _) => Truth::Missing,
+            (Some(value), Self::OneOf(wanted)) => scalar(value, |value| wanted.iter().any(|w| equal(value, w))),
+            (Some(value), Self::NoneOf(refused)) => scalar(value, |value| !refused.iter().any(|w| equal(value, w))),
+            (Some(value), Self::List(list)) => elements(value, list, quantifier),
+            (Some(Value::String(text)), Self::Text(wanted)) => wanted.matches(text).into(),
+            (Some(_), Self::Text(_)) => Truth::Malformed,
+            (Some(Value::Number(number)), Self::Within { least, most }) => {
+                let above = least.as_ref().is_none_or(|least| compare(number, least).is_some_and(|o| o.is_ge()));
+                let below = most.as_ref().is_none_or(|most| compare(number, most).is_some_and(|o| o.is_le()));
+                (above && below).into()
+            }
+            (Some(_), Self::Within { .. }) => Truth::Malformed,
         }
     }
 }

@@ -199,6 +199,16 @@ impl SpiffePattern {
         *id.trust_domain() == self.trust_domain && segments_match(&self.segments, id.path())
     }
 
+    /// Whether an ID can be of both shapes.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.trust_domain == other.trust_domain && segments_overlap(&self.segments, &other.segments)
+    }
+
+    /// Whether every ID of the other shape is of this shape.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.trust_domain == other.trust_domain && segments_cover(&self.segments, &other.segments)
+    }
+
     /// The trust domain that every match is in.
     pub const fn trust_domain(&self) -> &TrustDomain {
         &self.trust_domain
@@ -222,6 +232,27 @@ fn segments_match(pattern: &[Segment], path: &str) -> bool {
         }
     }
     parts.next().is_none()
+}
+
+fn segments_overlap(one: &[Segment], two: &[Segment]) -> bool {
+    match (one, two) {
+        ([], []) => true,
+        ([Segment::Rest], [_, ..]) | ([_, ..], [Segment::Rest]) => true,
+        ([Segment::Literal(one), ..], [Segment::Literal(two), ..]) if one != two => false,
+        ([_, one @ ..], [_, two @ ..]) => segments_overlap(one, two),
+        ([], [_, ..]) | ([_, ..], []) => false,
+    }
+}
+
+fn segments_cover(wide: &[Segment], narrow: &[Segment]) -> bool {
+    match (wide, narrow) {
+        ([], []) | ([Segment::Rest], [_, ..]) => true,
+        ([Segment::Literal(wide), ..], [Segment::Literal(narrow), ..]) if wide != narrow => false,
+        ([Segment::Literal(_), ..], [Segment::One | Segment::Rest, ..]) => false,
+        ([Segment::One, ..], [Segment::Rest, ..]) => false,
+        ([_, wide @ ..], [_, narrow @ ..]) => segments_cover(wide, narrow),
+        ([], [_, ..]) | ([_, ..], []) => false,
+    }
 }
 
 impl fmt::Display for SpiffePattern {

@@ -81,6 +81,14 @@ impl TextMatch {
         Self { tests: Box::new([TextTest::OneOf(StringSet::new(strings))]), ignore_case: false }
     }
 
+    /// All the texts that can match, when the match names them: it takes one of these, if any.
+    pub fn named(&self) -> Option<&StringSet> {
+        self.tests.iter().filter(|_| !self.ignore_case).find_map(|test| match test {
+            TextTest::OneOf(set) => Some(set),
+            _ => None,
+        })
+    }
+
     /// Whether the text passes every test.
     pub fn matches(&self, text: &str) -> bool {
         self.tests.iter().all(|test| test.holds(text, self.ignore_case))

@@ -43,6 +43,13 @@ impl Weekdays {
     }
 }
 
+impl Weekdays {
+    /// Whether a day is in both sets.
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 impl TimeCriterion {
     pub(super) fn truth(&self, now: Timestamp) -> Truth {
         let after = self.after.is_none_or(|after| now >= after);
