@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SanType,
+    SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -66,6 +67,11 @@ impl Ca {
         let issuer = CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.issuer).unwrap();
         let above = [vec![issuer.der().clone()], self.above.clone()].concat();
         Self { issuer, above }
+    }
+
+    /// An authority with somebody else's key, of which only the public half is known; as PEM.
+    pub fn sign_authority(&self, key: &impl PublicKeyData) -> String {
+        authority("signed").signed_by(key, &self.issuer).unwrap().pem()
     }
 
     /// A leaf for clients, changed as the test wants.

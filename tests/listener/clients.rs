@@ -79,6 +79,14 @@ fn people(ca: &Ca) -> Vec<(&'static str, Identity, &'static str)> {
             "refused purpose",
         ),
         (
+            "for mail",
+            client(|params| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
+                params.subject_alt_names = vec![SanType::Rfc822Name("web@corp.example".to_owned().try_into().unwrap())];
+            }),
+            "refused purpose",
+        ),
+        (
             "for any purpose",
             client(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]),
             "refused purpose",
@@ -116,6 +124,29 @@ fn workloads(ca: &Ca) -> Vec<(&'static str, Identity, &'static str)> {
         ("with a query", ca.svid("spiffe://corp.example/web?x"), "refused spiffe-id"),
         ("with a port", ca.svid("spiffe://corp.example:443/web"), "refused spiffe-id"),
         ("in capitals", ca.svid("spiffe://CORP.example/web"), "refused spiffe-id"),
+        (
+            "with the ID as a mail address",
+            ca.client(|params| {
+                params.subject_alt_names =
+                    vec![SanType::Rfc822Name("spiffe://corp.example/web".to_owned().try_into().unwrap())];
+            }),
+            "refused spiffe-id",
+        ),
+        (
+            "with the ID as a DNS name",
+            ca.client(|params| {
+                params.subject_alt_names = vec![SanType::DnsName("corp.example".to_owned().try_into().unwrap())];
+            }),
+            "refused spiffe-id",
+        ),
+        (
+            "with the ID as another kind of name",
+            ca.client(|params| {
+                params.subject_alt_names =
+                    vec![SanType::OtherName((vec![1, 3, 6, 1], "spiffe://corp.example/web\0".into()))];
+            }),
+            "refused spiffe-id",
+        ),
         ("of another scheme", ca.svid("https://corp.example/web"), "refused spiffe-id"),
         (
             "with two IDs",

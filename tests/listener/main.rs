@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 #![expect(unreachable_pub, reason = "the modules are one program")]
 
+mod authorities;
 mod certificates;
 mod clients;
+mod hello;
 mod revocation;
 mod sessions;
 mod support;

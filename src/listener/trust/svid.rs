@@ -45,3 +45,38 @@ fn uris<'a>(leaf: &'a X509Certificate<'a>) -> Result<Vec<&'a str>, PeerRefusal> 
     let uri = |name: &'a GeneralName<'a>| if let GeneralName::URI(text) = name { Some(*text) } else { None };
     Ok(names.value.general_names.iter().filter_map(uri).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, KeyPair, PublicKeyData};
+    use x509_parser::prelude::{FromDer, X509Certificate};
+
+    use super::check_leaf;
+    use crate::identity::PeerRefusal;
+
+    /// RSA with 1024 bits: no provider here makes such a key or signs with one, but a certificate can hold it.
+    const WEAK: &str = "-----BEGIN PUBLIC KEY-----\n\
+                        MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQC2B/Q1KjFYZhhgyVzEKUGQ/v0T\n\
+                        E7uXCBMRoUZjrBShaOIQRXKc1xujFNkLzD5ZYP3aPwUJYs3U1I02BAXDRz8KBrc8\n\
+                        bdeqS2NE3FTBVj3LPSp8ZyzrWMC/0vzRwbYee+BAEUqxJp/4dXZXb9LDLV0ddutI\n\
+                        qKB8AnCq3i7Rrff/3QIDAQAB\n\
+                        -----END PUBLIC KEY-----\n";
+
+    fn checked(key: &impl PublicKeyData) -> Result<(), PeerRefusal> {
+        let issuer = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::self_signed(CertificateParams::default(), issuer).unwrap();
+        let mut params = CertificateParams::default();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let leaf = params.signed_by(key, &issuer).unwrap();
+        let (_, facts) = X509Certificate::from_der(leaf.der()).unwrap();
+        check_leaf(&facts, None)
+    }
+
+    #[test]
+    fn a_key_that_can_be_broken_proves_nothing() {
+        assert_eq!(checked(&rcgen::SubjectPublicKeyInfo::from_pem(WEAK).unwrap()), Err(PeerRefusal::Malformed));
+        for strong in [&rcgen::PKCS_ED25519, &rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ECDSA_P384_SHA384] {
+            assert_eq!(checked(&KeyPair::generate_for(strong).unwrap()), Ok(()));
+        }
+    }
+}

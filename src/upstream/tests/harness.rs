@@ -296,7 +296,12 @@ impl Peer {
 
     pub(super) async fn send(&mut self, text: impl AsRef<[u8]>) {
         // The other side may have closed: then the test sees that elsewhere.
-        let _ = self.stream.write_all(text.as_ref()).await;
+        self.try_send(text).await;
+    }
+
+    /// False when the other side has closed.
+    pub(super) async fn try_send(&mut self, text: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(text.as_ref()).await.is_ok()
     }
 
     /// Everything up to the end of a head, as text. Empty when the connection closed before.

@@ -7,5 +7,6 @@ mod head;
 mod health;
 mod pool;
 mod retry;
+mod streams;
 mod through;
 mod tls;
