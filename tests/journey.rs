@@ -382,6 +382,39 @@ async fn a_reload_swaps_the_policy_and_a_bad_one_keeps_the_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_watched_changes_no_answer_and_is_recorded_and_counted() {
+    let mut house = House::build().await;
+    let shadow = "[[deny]]\nname = \"no wiki for alice\"\nroutes = [\"wiki\"]\nmode = \"shadow\"\n\
+                  when_absent = \"skip\"\nsubject = { issuer = \"corp\", sub = \"alice\" }\n";
+    fs::write(house.path().join("policies/shadow.toml"), shadow).unwrap();
+    house.start().await;
+    house.ready().await;
+    let token = house.provider.token("alice").audience("wiki").jwt();
+    assert_eq!(house.get("/wiki/a", Some(&token)).await.status(), 200);
+    assert_eq!(house.get("/open", None).await.status(), 200);
+    let records = house.records().await;
+    assert_eq!(records[0]["decision"], "allow");
+    assert_eq!(records[0]["watched"], serde_json::json!({ "decision": "deny", "rule": "no wiki for alice" }));
+    assert!(records.iter().skip(1).all(|record| record.get("watched").is_none()));
+
+    // A whole candidate: evaluated beside, by the names of routes.
+    fs::create_dir(house.path().join("next")).unwrap();
+    let next = POLICY.replace("any = [\"finance\"]", "any = [\"auditors\"]");
+    fs::write(house.path().join("next/wiki.toml"), next).unwrap();
+    let main = fs::read_to_string(house.path().join("portcullis.toml")).unwrap();
+    fs::write(house.path().join("portcullis.toml"), format!("{main}[policy]\ncandidate = \"next\"\n")).unwrap();
+    let reply = house.server().reload().await;
+    assert!(reply.done, "{}", reply.message);
+    assert_eq!(house.get("/wiki/b", Some(&token)).await.status(), 200);
+    let watched = |allowed| {
+        portcullis::telemetry::total(house.server().overview().meters.iter().map(|m| &**m), |m| {
+            m.watched(allowed).value()
+        })
+    };
+    assert_eq!((watched(true), watched(false)), (0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_is_noticed() {
     let house = House::open().await;
     let policy = house.path().join("policies/wiki.toml");

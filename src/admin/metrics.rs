@@ -36,6 +36,14 @@ fn requests(text: &mut Exposition, workers: &[&Meters]) {
     text.histogram("portcullis_request_duration_seconds", help, workers.iter().map(|meters| &meters.durations));
     let help = "From the head of a request to the decision.";
     text.histogram("portcullis_decision_duration_seconds", help, workers.iter().map(|meters| &meters.decisions));
+    let name = "portcullis_policy_watched_differences_total";
+    text.family(
+        name,
+        Kind::Counter,
+        "Decisions that rules in shadow mode would have made otherwise, by what they would be.",
+    );
+    text.sample(name, &[("decision", "allow")], sum(&|meters| meters.watched(true).value()));
+    text.sample(name, &[("decision", "deny")], sum(&|meters| meters.watched(false).value()));
     let name = "portcullis_body_bytes_total";
     text.family(name, Kind::Counter, "Bytes of bodies.");
     text.sample(name, &[("direction", "in")], sum(&|meters| meters.bytes_in.value()));

@@ -16,7 +16,7 @@ mod writer;
 mod tests;
 
 pub use lane::Lane;
-pub use record::{ConnectionRecord, Durations, PeerRecord, Record, SubjectRecord};
+pub use record::{ConnectionRecord, Durations, PeerRecord, Record, SubjectRecord, WatchedRecord};
 pub use recorder::{Recorder, Slot};
 pub use sink::{Sink, SinkSettings};
 pub use trail::{Stage, Trail};

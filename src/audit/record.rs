@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::identity::{Issuer, Name, PeerCertificate, Reason, TokenFacts};
+use crate::policy::Watched;
 
 /// What is recorded of one request. The path without its query, and no header field: a record holds no credential.
 #[derive(Debug, Serialize)]
@@ -48,6 +49,9 @@ pub struct Record<'a> {
     pub rule: Option<&'a Name>,
     /// The version of the policy that decided.
     pub policy: Option<&'a str>,
+    /// What the rules that are only watched would have decided instead, when that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched: Option<WatchedRecord<'a>>,
     /// The upstream that answered.
     pub upstream: Option<&'a Name>,
     /// Its endpoint.
@@ -63,6 +67,21 @@ pub struct Record<'a> {
     /// More about a refusal, for the operator alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<&'a str>,
+}
+
+/// A decision that was not made: by rules in shadow mode, or by a candidate policy.
+#[derive(Debug, Serialize)]
+pub struct WatchedRecord<'a> {
+    /// `allow` or `deny`.
+    pub decision: &'static str,
+    /// The rule that would have decided.
+    pub rule: Option<&'a Name>,
+}
+
+impl<'a> From<&'a Watched> for WatchedRecord<'a> {
+    fn from(watched: &'a Watched) -> Self {
+        Self { decision: if watched.allowed { "allow" } else { "deny" }, rule: watched.rule.as_ref() }
+    }
 }
 
 /// Durations in microseconds, counted from the arrival of the request's head.

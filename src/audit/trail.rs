@@ -11,11 +11,11 @@ use http::StatusCode;
 
 use super::record::micros;
 use super::recorder::render;
-use super::{Durations, PeerRecord, Record, Recorder, Slot, SubjectRecord};
+use super::{Durations, PeerRecord, Record, Recorder, Slot, SubjectRecord, WatchedRecord};
 use crate::authn::Identified;
 use crate::identity::{Name, Reason, TokenFacts};
 use crate::lease::Ended;
-use crate::policy::{Allowed, Denied, PolicyVersion};
+use crate::policy::{Allowed, Denied, PolicyVersion, Watched};
 use crate::request::{Arrival, Connection, Received};
 use crate::route::Route;
 
@@ -65,6 +65,7 @@ struct Facts {
     token: Option<Arc<TokenFacts>>,
     rule: Option<Name>,
     policy: Option<PolicyVersion>,
+    watched: Option<Watched>,
     allowed: bool,
     upstream: Option<Name>,
     endpoint: Option<Arc<str>>,
@@ -149,6 +150,13 @@ impl Trail {
                 Ok(allowed) => Some(allowed.grant().rule().clone()),
                 Err(denied) => denied.rule.clone(),
             };
+            facts.watched = match decision {
+                Ok(allowed) => allowed.grant().watched().cloned(),
+                Err(denied) => denied.watched.clone(),
+            };
+            if let Some(watched) = &facts.watched {
+                self.recorder.meters().watched(watched.allowed).add(1);
+            }
             facts.policy = Some(version.clone());
         }
         self.passed(Stage::Decided);
@@ -282,6 +290,7 @@ impl Exchange {
             reason: facts.reason,
             rule: facts.rule.as_ref(),
             policy: facts.policy.as_ref().map(|version| &**version.as_arc()),
+            watched: facts.watched.as_ref().map(WatchedRecord::from),
             upstream: facts.upstream.as_ref(),
             endpoint: facts.endpoint.as_deref(),
             status: facts.status.map(|status| status.as_u16()),

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::fault::{Fault, Faults, Located, Source};
+use super::fault::{At, Fault, Faults, Located, Source};
 use super::policy::{PolicyFiles, Silenced, UnusedName, Vocabulary};
-use super::reader::{Document, Table};
+use super::reader::{Document, Table, Value};
 use super::trust::Bundles;
 use super::{Settings, audit, introspection, issuer, listener, policy, route, trust, upstream};
 use crate::authn::{IntrospectionSettings, IssuerSettings, TokenSources};
@@ -83,7 +83,7 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
     let log = audit::read_log(&root);
     let workers = root.get("workers").and_then(|value| value.integer(1, MAX_WORKERS));
     refuse_login(&root);
-    let policies = read_policies(&root, directory, faults);
+    let (policies, candidate) = read_policies(&root, directory, faults);
     if listeners.is_empty() && faults.errors() == 0 {
         let hint = String::from("write a [[listener]] with a name, an address and tls");
         faults.error(&root.at(), "there is no [[listener]]: nothing would be served", hint);
@@ -95,7 +95,13 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
     let (routes, files) = read_policy_files(&policies, &names, sources.as_ref(), faults)?;
     let PolicyFiles { rules, trials, unused, silenced } = files;
     run_trials(&trials, &routes, &rules, faults);
-    let policy = Arc::new(Policy::new(rules, version(&policies)));
+    let mut policy = Policy::new(rules, version(&policies));
+    if let Some(candidate) = candidate {
+        let (routes, files) = read_policy_files(&candidate, &names, sources.as_ref(), faults)?;
+        run_trials(&files.trials, &routes, &files.rules, faults);
+        policy = policy.watching(files.rules);
+    }
+    let policy = Arc::new(policy);
     let intake = listeners.iter().map(|listener| (listener.name.clone(), intake(listener, &limits))).collect();
     let files_read: Vec<PathBuf> = faults.files();
     let settings = Settings {
@@ -221,15 +227,25 @@ fn run_trials(trials: &[Trial], routes: &Routes, rules: &RuleSet, faults: &Fault
 }
 
 /// The policy files: `*.toml` in the directory that `[policy]` names, in the order of their names.
-fn read_policies(root: &Table<'_>, directory: &Path, faults: &Faults) -> Vec<Arc<Source>> {
+/// And those of the candidate, when there is one.
+fn read_policies(root: &Table<'_>, directory: &Path, faults: &Faults) -> (Vec<Arc<Source>>, Option<Vec<Arc<Source>>>) {
     let table = root.table("policy");
     let stated = table.as_ref().and_then(|table| table.get("directory"));
+    let candidate = table.as_ref().and_then(|table| table.get("candidate"));
+    let read = |stated: Option<Value<'_>>, place: PathBuf| {
+        faults.names_file(&place);
+        policies_in(&place, stated.map(|value| value.at()).as_ref(), faults)
+    };
     let place = stated.and_then(|value| value.path(directory)).unwrap_or_else(|| directory.join("policies"));
-    faults.names_file(&place);
-    let entries = match std::fs::read_dir(&place) {
+    let candidate = candidate.and_then(|value| Some(read(Some(value), value.path(directory)?)));
+    (read(stated, place), candidate)
+}
+
+fn policies_in(place: &Path, stated: Option<&At>, faults: &Faults) -> Vec<Arc<Source>> {
+    let entries = match std::fs::read_dir(place) {
         Ok(entries) => entries,
         Err(error) => {
-            faults.unreadable(stated.map(|value| value.at()).as_ref(), &place, &error);
+            faults.unreadable(stated, place, &error);
             return Vec::new();
         }
     };
@@ -279,7 +295,7 @@ fn default_workers() -> usize {
 }
 
 /// Twelve hexadecimal digits over the names and texts of the policy files.
-fn version(policies: &[Arc<Source>]) -> PolicyVersion {
+pub(super) fn version(policies: &[Arc<Source>]) -> PolicyVersion {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     for source in policies {
         let name = source.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();

@@ -2,12 +2,15 @@
 //!
 //! In: an `Identified`. Out: [`Allowed`] or [`Denied`]. Beside the journey: [`trial`] runs the tests of a policy,
 //! [`case`] describes a request instead of receiving it, [`lint`] looks for
-//! what is hardly meant.
+//! what is hardly meant, [`diff`] compares two policies and [`replay`] asks one about
+//! decisions that were recorded.
 
 pub mod case;
 mod decide;
+pub mod diff;
 mod grant;
 pub mod lint;
+pub mod replay;
 pub mod rules;
 pub mod trial;
 

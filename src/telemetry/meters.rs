@@ -97,6 +97,8 @@ pub struct Meters {
     pub durations: Histogram,
     /// From the arrival of a request's head to the decision: what the gateway itself adds before the upstream.
     pub decisions: Histogram,
+    /// Decisions that rules which are only watched would have made otherwise: to deny, to allow.
+    watched: [Counter; 2],
     /// Bytes of request bodies.
     pub bytes_in: Counter,
     /// Bytes of answer bodies.
@@ -118,6 +120,7 @@ impl Default for Meters {
             refused: array::from_fn(|_| Counter::default()),
             durations: Histogram::default(),
             decisions: Histogram::default(),
+            watched: Default::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             in_flight: Gauge::default(),
@@ -129,6 +132,12 @@ impl Default for Meters {
 }
 
 impl Meters {
+    /// The counter of decisions that watched rules would have made otherwise; `allowed`: they would have admitted.
+    pub fn watched(&self, allowed: bool) -> &Counter {
+        let [deny, allow] = &self.watched;
+        if allowed { allow } else { deny }
+    }
+
     /// The counter of requests that ended for `reason`.
     pub fn refused(&self, reason: Reason) -> &Counter {
         // INVARIANT: the array has one counter for each reason, in declaration order.

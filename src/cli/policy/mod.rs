@@ -1,9 +1,11 @@
 //! `portcullis policy`: tests of a policy, and questions to it. Needs no key, no certificate and no network.
 
 mod coverage;
+mod diff;
 mod explain;
 mod junit;
 mod lint;
+mod replay;
 mod test;
 
 use std::path::Path;
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::output::Terminal;
+use crate::config::MAIN_FILE;
 use crate::config::fault::{Fault, Faults};
 use crate::config::policy::project::Project;
 
@@ -30,6 +33,8 @@ enum Command {
     Explain(Box<explain::Args>),
     Coverage(coverage::Args),
     Lint(lint::Args),
+    Diff(diff::Args),
+    Replay(replay::Args),
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
@@ -38,6 +43,8 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
         Command::Explain(args) => explain::run(args, terminal),
         Command::Coverage(args) => coverage::run(args, terminal),
         Command::Lint(args) => lint::run(args, terminal),
+        Command::Diff(args) => diff::run(args, terminal),
+        Command::Replay(args) => replay::run(args, terminal),
     }
 }
 
@@ -56,6 +63,17 @@ impl Place {
         let project = Project::open(&self.config, &faults);
         settled(project, faults, &self.config, terminal)
     }
+}
+
+/// Reads another policy: a directory with its own portcullis.toml, or policy files over what this configuration defines.
+fn open_other(place: &Path, config: &Path, terminal: &Terminal) -> Option<Project> {
+    let faults = Faults::default();
+    let project = if place.join(MAIN_FILE).is_file() {
+        Project::open(place, &faults)
+    } else {
+        Project::open_candidate(config, place, &faults)
+    };
+    settled(project, faults, place, terminal)
 }
 
 fn settled(project: Option<Project>, faults: Faults, place: &Path, terminal: &Terminal) -> Option<Project> {

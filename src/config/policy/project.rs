@@ -7,10 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::fault::{Faults, Located, Source};
+use super::super::load::version;
 use super::super::reader::Document;
 use super::super::route;
 use super::{PolicyFiles, Vocabulary};
 use crate::identity::{Issuer, Name};
+use crate::policy::PolicyVersion;
 use crate::route::{Route, Routes};
 
 /// The directory of policy files, unless `[policy]` names another.
@@ -23,6 +25,8 @@ pub struct Project {
     pub routes: Routes,
     /// Where each route stands: `policies/payments.toml:12`.
     pub origins: BTreeMap<Name, String>,
+    /// A hash of the policy files, as records name it.
+    pub version: PolicyVersion,
     /// The rules and their tests.
     pub policy: PolicyFiles,
     /// What may be named.
@@ -74,7 +78,7 @@ impl Project {
         let plain: Vec<Route> = located.into_iter().map(|route| route.value).collect();
         let vocabulary = Vocabulary { routes: &plain, token_sources: &known.token_sources, trusts: &known.trusts };
         let policy = super::read(&roots, vocabulary, faults);
-        let project = Self { routes: routes?, origins, policy: policy?, known };
+        let project = Self { routes: routes?, origins, version: version(files), policy: policy?, known };
         (faults.errors() == 0).then_some(project)
     }
 }

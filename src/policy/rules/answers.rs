@@ -3,7 +3,9 @@
 //! Walks the tree as [`Condition::truth`] does, over sets of answers. It may say that an answer is possible which is not;
 //! never the other way round.
 
-use super::{Condition, Criterion, Reading, Truth};
+use std::sync::Arc;
+
+use super::{Condition, Criterion, Effect, Reading, RouteRules, Rule, Truth};
 
 /// A set of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,11 @@ impl Answers {
         Self(self.0 & !Self::only(truth).0)
     }
 
+    /// Whether there is one answer only.
+    pub const fn is_known(self) -> bool {
+        self.0.is_power_of_two()
+    }
+
     fn truths(self) -> impl Iterator<Item = Truth> {
         ALL.into_iter().filter(move |truth| self.may_be(*truth))
     }
@@ -65,6 +72,55 @@ impl Condition {
             Self::Named(_, inner) => inner.answers(reading, leaf),
             Self::WhenAbsent(absent, inner) => inner.answers(reading.when_absent(*absent), leaf),
         }
+    }
+}
+
+/// Whether a rule applies, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applies {
+    /// It does: an allow admits, a deny refuses, a requirement is met.
+    Surely,
+    /// It does not.
+    Never,
+    /// That depends on what is not known.
+    Perhaps,
+}
+
+/// What a route may say, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Possible {
+    /// The request may be admitted.
+    pub allow: bool,
+    /// The request may be refused.
+    pub deny: bool,
+}
+
+impl Applies {
+    /// From the answers that a rule's condition may have: the polarity of [`Rule::applies`].
+    pub fn of(rule: &Rule, answers: Answers) -> Self {
+        let (yes, no) = match rule.effect {
+            Effect::Allow | Effect::Require => {
+                (answers.may_be(Truth::Holds), answers.without(Truth::Holds) != Answers(0))
+            }
+            Effect::Deny => (answers.without(Truth::Fails) != Answers(0), answers.may_be(Truth::Fails)),
+        };
+        match (yes, no) {
+            (true, false) => Self::Surely,
+            (false, _) => Self::Never,
+            (true, true) => Self::Perhaps,
+        }
+    }
+}
+
+impl RouteRules {
+    /// POLICY semantics 1 over what is known of each rule.
+    pub fn possible(&self, applies: impl Fn(&Arc<Rule>) -> Applies) -> Possible {
+        let any = |rules: &[Arc<Rule>], wanted: Applies| rules.iter().any(|rule| applies(rule) == wanted);
+        let all = |rules: &[Arc<Rule>], wanted: Applies| rules.iter().all(|rule| applies(rule) == wanted);
+        let stopped = any(self.denies(), Applies::Surely) || any(self.requirements(), Applies::Never);
+        let admitted = any(self.allows(), Applies::Surely);
+        let free = all(self.denies(), Applies::Never) && all(self.requirements(), Applies::Surely);
+        Possible { allow: !stopped && !all(self.allows(), Applies::Never), deny: !(free && admitted) }
     }
 }
 

@@ -20,7 +20,7 @@ mod rule_set;
 mod truth;
 pub mod when;
 
-pub use answers::Answers;
+pub use answers::{Answers, Applies, Possible};
 pub use condition::{Absent, Condition, Quantifier, Reading};
 pub use criterion::Criterion;
 pub use evaluate::{Verdict, evaluate, evaluate_with_shadows};

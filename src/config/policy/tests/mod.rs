@@ -1,6 +1,7 @@
 //! Policy files, read and asked: the language as a user meets it.
 
 mod book;
+mod changes;
 mod criteria;
 mod faults;
 mod lint;

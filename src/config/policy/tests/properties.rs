@@ -5,10 +5,13 @@ use std::fmt::Write;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use super::changes::recorded;
 use super::{item, project, read};
 use crate::config::policy::project::Project;
 use crate::policy::case::Outcome;
+use crate::policy::diff::differences;
 use crate::policy::lint::Code;
+use crate::policy::replay::{Record, Replay, Replayed};
 use crate::policy::rules::relation::{Conjunction, Side};
 use crate::policy::rules::{Answers, Condition, Effect, Reading, Truth};
 use crate::policy::trial::Trial;
@@ -143,7 +146,7 @@ fn no_more(after: &[bool], before: &[bool]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn adding_a_deny_never_admits_more(rules in rules(), deny in drawn("deny"), cases in cases()) {
@@ -263,6 +266,48 @@ proptest! {
                 let mut without = rules.clone();
                 without.remove(number);
                 prop_assert_eq!(&admits(&without, &cases), &before, "{:?}", finding);
+            }
+        }
+    }
+
+    /// What a replay says of a record is what the new rules decide about the request that was recorded.
+    #[test]
+    fn no_replay_contradicts_the_decision(rules in rules(), more in rules(), keep in any::<[bool; 6]>(), cases in cases()) {
+        let old = policy(&rules, &cases);
+        let kept = rules.iter().zip(keep).filter(|(_, keep)| *keep).map(|(rule, _)| rule.clone());
+        let new = policy(&kept.chain(more.into_iter().take(2)).collect::<Vec<_>>(), &cases);
+        let replay = Replay { routes: &new.routes, rules: &new.policy.rules, old: (&old.policy.rules, &old.version) };
+        for (trial, before) in old.policy.trials.iter().zip(outcomes(&old)) {
+            let line = recorded(&trial.case, &before, &old.version.to_string());
+            let record = Record::parse(&line).unwrap();
+            let after = trial.case.judge(&new.routes, &new.policy.rules);
+            match replay.ask(&record) {
+                Replayed::Same => prop_assert_eq!(after.allowed, before.allowed),
+                Replayed::Changed { allowed, .. } => prop_assert_eq!((after.allowed, before.allowed), (allowed, !allowed)),
+                Replayed::Open(lacking) => prop_assert!(!lacking.is_empty()),
+                Replayed::NotDecided => prop_assert!(false, "{}", line),
+            }
+        }
+    }
+
+    /// Differences of which none may admit more admit no more, and the other way round.
+    #[test]
+    fn no_difference_means_more_than_it_says(rules in rules(), one in any::<Index>(), other in drawn("allow"), cases in cases()) {
+        let mut changed = rules.clone();
+        let at = one.index(rules.len());
+        changed[at] = Drawn { effect: rules[at].effect, ..other };
+        if changed[at].effect != "allow" {
+            changed[at].keys = changed[at].keys.replace("anonymous = true", "source = { networks = [\"0.0.0.0/0\"] }");
+            prop_assume!(changed[at].keys.matches("source =").count() < 2);
+        }
+        let (old, new) = (policy(&rules, &cases), policy(&changed, &cases));
+        let (before, after) = (admits(&rules, &cases), admits(&changed, &cases));
+        for difference in differences((&old.routes, &old.policy.rules), (&new.routes, &new.policy.rules)) {
+            match difference.meaning {
+                "may admit more" => prop_assert!(no_more(&before, &after), "{difference:?}"),
+                "may admit less" => prop_assert!(no_more(&after, &before), "{difference:?}"),
+                "admits the same" => prop_assert_eq!(&after, &before, "{:?}", difference),
+                _ => {}
             }
         }
     }

@@ -62,6 +62,16 @@ impl<'c> Conjunction<'c> {
         &self.criteria
     }
 
+    /// Whether the criterion holds wherever all of the parts hold.
+    pub fn implies_criterion(&self, criterion: &Criterion) -> bool {
+        self.criteria.iter().any(|known| implies(known, criterion))
+    }
+
+    /// Whether the criterion never holds where all of the parts hold.
+    pub fn excludes_criterion(&self, criterion: &Criterion) -> bool {
+        self.criteria.iter().any(|known| excludes(known, criterion, Side::Denial))
+    }
+
     /// Why the parts can never hold together, in words: which two are at odds. `None` is no promise that they can.
     pub fn contradiction(&self, side: Side) -> Option<String> {
         self.contradiction_within(side, DEEPEST)
