@@ -107,6 +107,17 @@ const SPOILED: &[(&str, &str, &str)] = &[
     ),
     ("https://login", "http://login", "use https, or say `insecure_http = true`"),
     ("http://127.0.0.1:9000", "127.0.0.1:9000", "portcullis.toml:16:14: "),
+    ("[upstream.wiki]", "[upstream.wiki]\nidentity = { assertion = \"X-Who\" }", "and there is no [assertion]"),
+    (
+        "[upstream.wiki]",
+        "[assertion]\nissuer = \"https://gate.example\"\nstate = \"state\"\nlistener = \"inside\"\n[upstream.wiki]",
+        "there is no listener `inside` (known are: edge)",
+    ),
+    (
+        "mode = \"optional\", trust = [\"corp\"] }",
+        "mode = \"required\", trust = [\"corp\"] }\n[assertion]\nissuer = \"https://gate.example\"\nstate = \"state\"\nlistener = \"edge\"",
+        "name a listener with mode optional or off",
+    ),
     ("[issuer.corp]", "[login.staff]\nissuer = \"corp\"\n[issuer.corp]", "[login] is not built yet"),
     ("host     =", "hots     =", "policies/wiki.toml:4:1: unknown key `hots` in this [[route]] (did you mean `host`?)"),
     ("upstream = \"wiki\"", "upstream = \"wikki\"", "did you mean `wiki`?"),

@@ -126,7 +126,11 @@ match = {{ prefix = "ptk_" }}
 cache = {{ positive = "1s", negative = "1s", max_entries = 1000 }}
 [upstream.echo]
 endpoints = ["http://{echo}"]
-identity = {{ user = "X-Auth-User", groups = "X-Auth-Groups" }}
+identity = {{ user = "X-Auth-User", groups = "X-Auth-Groups", assertion = "X-Assertion" }}
+[assertion]
+issuer = "https://gate.example"
+state = "state"
+listener = "edge"
 [audit]
 file = {{ path = "audit.jsonl" }}
 [admin]
@@ -450,4 +454,54 @@ async fn the_control_socket_is_the_owners_alone_and_the_state_has_no_identity_in
     assert!(portcullis::server::start(house.path()).await.is_err(), "a second process cannot take the socket");
     house.server.unwrap().shutdown().await;
     assert!(!socket.exists());
+}
+
+/// The claims of the assertion that the service saw, once its signature is verified by the keys that the gate publishes.
+async fn asserted(house: &House, seen: &Value) -> Value {
+    let keys = house.get("/.well-known/portcullis/jwks.json", None).await;
+    assert_eq!(keys.status(), 200);
+    assert_eq!(keys.headers().get("content-type").unwrap(), "application/jwk-set+json");
+    let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_slice(keys.body()).unwrap();
+    let assertion = seen.pointer("/headers/x-assertion").and_then(Value::as_str).unwrap();
+    let header = jsonwebtoken::decode_header(assertion).unwrap();
+    let key = jsonwebtoken::DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
+    let mut expected = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::ES256);
+    expected.set_issuer(&["https://gate.example"]);
+    expected.set_audience(&["echo"]);
+    jsonwebtoken::decode::<Value>(assertion, &key, &expected).unwrap().claims
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_told_who_asks_by_an_assertion_that_it_can_verify() {
+    let mut house = House::open().await;
+    let token = house.provider.token("alice").audience("wiki").jwt();
+    let seen = json(&house.client(Some("device")).call(request("/wiki/a", Some(&token))).await.unwrap());
+    let claims = asserted(&house, &seen).await;
+    assert_eq!(claims["sub"], "alice");
+    assert_eq!(claims["sub_issuer"], house.provider.issuer());
+    assert_eq!(claims["groups"], serde_json::json!(["staff", "finance"]));
+    assert_eq!(claims["device"]["spiffe_id"], "spiffe://demo.portcullis.example/device/laptop-7");
+
+    // An opaque token outside is a JWT inside; a certificate alone speaks for itself.
+    let opaque = house.provider.token("acme").audience("wiki").claim("client_id", "acme").opaque();
+    let seen = json(&house.get("/wiki/a", Some(&opaque)).await);
+    assert_eq!(asserted(&house, &seen).await["client_id"], "acme");
+    let seen = json(&house.client(Some("device")).call(request("/machines", None)).await.unwrap());
+    let claims = asserted(&house, &seen).await;
+    assert_eq!(claims["sub"], "spiffe://demo.portcullis.example/device/laptop-7");
+    assert!(claims.get("sub_issuer").is_none());
+
+    // Nobody in particular has none, whatever they send.
+    let mut forged = request("/open", None);
+    forged.headers_mut().insert("x-assertion", "eyJ.eyJ.x".parse().unwrap());
+    forged.headers_mut().insert("x_assertion", "eyJ.eyJ.x".parse().unwrap());
+    let seen = json(&house.client(None).call(forged).await.unwrap());
+    assert!(!seen["headers"].to_string().contains("assertion"));
+
+    // The key outlives the process.
+    let before = house.get("/.well-known/portcullis/jwks.json", None).await;
+    house.server.take().unwrap().shutdown().await;
+    house.start().await;
+    assert_eq!(house.get("/.well-known/portcullis/jwks.json", None).await.body(), before.body());
+    assert_eq!(house.get("/.well-known/portcullis/other", None).await.status(), 404);
 }

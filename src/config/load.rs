@@ -11,7 +11,7 @@ use super::fault::{At, Fault, Faults, Located, Source};
 use super::policy::{PolicyFiles, Silenced, UnusedName, Vocabulary};
 use super::reader::{Document, Table, Value};
 use super::trust::Bundles;
-use super::{Settings, audit, introspection, issuer, listener, policy, route, trust, upstream};
+use super::{Settings, assertion, audit, introspection, issuer, listener, policy, route, trust, upstream};
 use crate::authn::{IntrospectionSettings, IssuerSettings, TokenSources};
 use crate::identity::{Issuer, Name};
 use crate::listener::Limits;
@@ -78,6 +78,7 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
     let issuers = issuer::read(&root, directory);
     let servers = introspection::read(&root, directory);
     let upstreams = upstream::read(&root, directory);
+    let assertion = assertion::read(&root, directory, &listeners, &upstreams);
     let audit = audit::read_audit(&root, directory);
     let admin = audit::read_admin(&root, directory);
     let log = audit::read_log(&root);
@@ -108,10 +109,11 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
         listeners,
         limits,
         intake,
-        routes: Arc::new(routes),
+        routes: Arc::new(routes.publishing_keys_on(assertion.as_ref().map(|assertion| assertion.listener.clone()))),
         sources: sources?,
         policy,
         upstreams: upstreams.into_iter().filter_map(|(_, settings)| settings).collect(),
+        assertion,
         audit,
         admin,
         log,

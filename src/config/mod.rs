@@ -4,6 +4,7 @@
 //! settings type, which is correct by construction. [`load()`] reads a whole directory and reports all faults at once;
 //! nothing is bound, fetched or started here.
 
+mod assertion;
 mod audit;
 pub mod fault;
 pub mod introspection;

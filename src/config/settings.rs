@@ -32,6 +32,8 @@ pub struct Settings {
     pub policy: Arc<Policy>,
     /// Who answers.
     pub upstreams: Vec<upstream::settings::Settings>,
+    /// How services are told who asks, by a JWT of our own.
+    pub assertion: Option<upstream::AssertionSettings>,
     /// Where decisions are recorded.
     pub audit: AuditSettings,
     /// What operators can reach.

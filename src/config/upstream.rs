@@ -41,7 +41,7 @@ fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<Settings> {
     let host = table.get("host").and_then(|value| value.choice(HOSTS)).unwrap_or_default();
     let timeouts = table.table("timeouts").map_or_else(Timeouts::default, |table| timeouts(&table));
     let pool = table.table("pool").map_or_else(Pooling::default, |table| pooling(&table));
-    let identity = headers::identity(table);
+    let identity = headers::identity(table, name);
     let origin = OriginHeaders {
         forwarded: flag(table, "forwarded"),
         client_cert: flag(table, "client_cert"),

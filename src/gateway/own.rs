@@ -17,8 +17,26 @@ pub(super) fn answer(endpoint: OwnEndpoint, snapshot: &Snapshot) -> Response<Byt
             *response.headers_mut() = headers;
             response
         }
-        OwnEndpoint::ProtectedResource(resource) => metadata(&resource, snapshot),
+        OwnEndpoint::ProtectedResource(resource) => {
+            // Clients that run in a browser read it too; it tells nothing that a challenge does not.
+            let mut response = public("application/json", metadata(&resource, snapshot));
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            response
+        }
+        OwnEndpoint::AssertionKeys => public(
+            "application/jwk-set+json",
+            snapshot.upstreams.signer().map(|signer| signer.published()).unwrap_or_default(),
+        ),
     }
+}
+
+/// What anybody may read and keep for five minutes.
+fn public(kind: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
 }
 
 /// RFC 9728 section 2.
@@ -29,18 +47,12 @@ struct Metadata {
     bearer_methods_supported: [&'static str; 1],
 }
 
-fn metadata(resource: &ProtectedResource, snapshot: &Snapshot) -> Response<Bytes> {
+fn metadata(resource: &ProtectedResource, snapshot: &Snapshot) -> Bytes {
     let port = resource.port.map(|port| format!(":{port}")).unwrap_or_default();
     let metadata = Metadata {
         resource: format!("https://{}{port}{}", resource.host.as_str(), resource.path),
         authorization_servers: snapshot.authenticator.issuer_urls(&resource.tokens),
         bearer_methods_supported: ["header"],
     };
-    let mut response = Response::new(serde_json::to_vec(&metadata).unwrap_or_default().into());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    // Clients that run in a browser read it too; it tells nothing that a challenge does not.
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
+    serde_json::to_vec(&metadata).unwrap_or_default().into()
 }

@@ -1,4 +1,4 @@
-//! What the gateway answers itself: RFC 9728 metadata and, on routes that say so, preflights. No request is inside, so
+//! What the gateway answers itself: RFC 9728 metadata, the keys of its assertions and, on routes that say so, preflights. No request is inside, so
 //! nothing here can reach an upstream.
 
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use crate::request::Host;
 pub enum OwnEndpoint {
     /// `/.well-known/oauth-protected-resource`.
     ProtectedResource(ProtectedResource),
+    /// `/.well-known/portcullis/jwks.json`: the keys that assertions are signed with.
+    AssertionKeys,
     /// A browser asks whether a page of another origin may send a request. 204 with these header fields.
     Preflight {
         /// The route that the request would be for.
@@ -36,9 +38,23 @@ pub struct ProtectedResource {
     pub tokens: Vec<Name>,
 }
 
-const WELL_KNOWN: [&str; 2] = [".well-known", "oauth-protected-resource"];
+/// The names below `/.well-known/` that are the gateway's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WellKnown {
+    /// RFC 9728 section 3.
+    ProtectedResource,
+    /// What the gateway says of itself.
+    Portcullis,
+}
 
-/// Whether a path, given as decoded segments, is one that the gateway answers itself.
-pub(super) fn is_own<'a>(mut segments: impl Iterator<Item = Option<&'a str>>) -> bool {
-    WELL_KNOWN.iter().all(|known| segments.next() == Some(Some(known)))
+/// Which of the gateway's own names a path, given as decoded segments, lies under.
+pub(super) fn well_known<'a>(mut segments: impl Iterator<Item = Option<&'a str>>) -> Option<WellKnown> {
+    if segments.next() != Some(Some(".well-known")) {
+        return None;
+    }
+    match segments.next() {
+        Some(Some("oauth-protected-resource")) => Some(WellKnown::ProtectedResource),
+        Some(Some("portcullis")) => Some(WellKnown::Portcullis),
+        _ => None,
+    }
 }

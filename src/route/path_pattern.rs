@@ -74,10 +74,12 @@ impl PathPattern {
             }
             segments.push(segment);
         }
-        if super::own::is_own(segments.iter().map(|segment| match segment {
+        if super::own::well_known(segments.iter().map(|segment| match segment {
             Segment::Literal(text) => Some(&**text),
             _ => None,
-        })) {
+        }))
+        .is_some()
+        {
             return Err(PatternError::Reserved);
         }
         Ok(Self { text: text.into(), segments, forms })

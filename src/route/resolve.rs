@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::cors;
-use super::own::is_own;
+use super::own::{WellKnown, well_known};
 use super::routes::HostRoutes;
 use super::tree::{Found, Numbered};
 use super::{Methods, OwnEndpoint, ProtectedResource, Route, Routed, Routes};
@@ -58,7 +58,7 @@ impl Routes {
         if !request.connection().serves(request.host().as_str()) {
             return Err(RouteError::Misdirected);
         }
-        if let Some(endpoint) = self.metadata(&request)?.or_else(|| self.preflight(&request)) {
+        if let Some(endpoint) = self.own(&request)?.or_else(|| self.preflight(&request)) {
             return Ok(Resolved::Own(endpoint));
         }
         let (route, params) = self.find(request.host(), request.path(), request.method(), request.headers())?;
@@ -94,28 +94,42 @@ impl Routes {
         Ok((route.clone(), name_values(route, values)))
     }
 
-    fn metadata(&self, request: &Received) -> Result<Option<OwnEndpoint>, RouteError> {
+    /// What lies under the gateway's own names is answered here or nowhere.
+    fn own(&self, request: &Received) -> Result<Option<OwnEndpoint>, RouteError> {
         let path = request.path();
-        if !path.as_str().contains("oauth-protected-resource") && !path.as_str().contains('%') {
+        if !path.as_str().starts_with("/.well-known/") && !path.as_str().contains('%') {
             return Ok(None);
         }
         let segments: Vec<_> = path.segments().take(2).collect();
-        if !is_own(segments.iter().map(|segment| Some(&**segment))) {
-            return Ok(None);
+        let Some(name) = well_known(segments.iter().map(|segment| Some(&**segment))) else { return Ok(None) };
+        let endpoint = match name {
+            WellKnown::ProtectedResource => self.protected_resource(request)?,
+            WellKnown::Portcullis => self.assertion_keys(request)?,
+        };
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let route = Name::new("well-known");
+            return Err(RouteError::Method { allow: HeaderValue::from_static("GET, HEAD"), route, conceal: false });
         }
+        Ok(Some(endpoint))
+    }
+
+    fn assertion_keys(&self, request: &Received) -> Result<OwnEndpoint, RouteError> {
+        let here = self.keys_published_on.as_ref() == Some(&request.connection().listener);
+        let asked = request.path().as_str() == "/.well-known/portcullis/jwks.json";
+        if here && asked { Ok(OwnEndpoint::AssertionKeys) } else { Err(RouteError::Unknown) }
+    }
+
+    fn protected_resource(&self, request: &Received) -> Result<OwnEndpoint, RouteError> {
+        let path = request.path();
         let host = self.hosts.find(request.host()).ok_or(RouteError::Unknown)?;
         let resource = path.as_str().splitn(4, '/').nth(3).map(|rest| format!("/{rest}")).unwrap_or_default();
         let tokens = host.tokens_at(&resource);
         if tokens.is_empty() || path.forms() != PathForms::NONE {
             return Err(RouteError::Unknown);
         }
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            let route = Name::new("oauth-protected-resource");
-            return Err(RouteError::Method { allow: HeaderValue::from_static("GET, HEAD"), route, conceal: false });
-        }
         let (host, port) = (request.host().clone(), request.port());
         let resource = ProtectedResource { host, port, path: resource.into(), tokens };
-        Ok(Some(OwnEndpoint::ProtectedResource(resource)))
+        Ok(OwnEndpoint::ProtectedResource(resource))
     }
 
     /// The answer to a preflight, when the route that it asks about says that preflights are answered here.

@@ -12,6 +12,7 @@ use crate::identity::Name;
 pub struct Routes {
     pub(super) hosts: HostMap<HostRoutes>,
     all: Vec<Arc<Route>>,
+    pub(super) keys_published_on: Option<Name>,
 }
 
 /// The routes of one host pattern.
@@ -52,7 +53,13 @@ impl Routes {
                 host.tokens.extend(unknown);
             }
         }
-        if overlaps.is_empty() { Ok(Self { hosts, all }) } else { Err(overlaps) }
+        if overlaps.is_empty() { Ok(Self { hosts, all, keys_published_on: None }) } else { Err(overlaps) }
+    }
+
+    /// With the keys of assertions on one listener, whatever host is asked for.
+    #[must_use]
+    pub fn publishing_keys_on(self, listener: Option<Name>) -> Self {
+        Self { keys_published_on: listener, ..self }
     }
 
     /// Every route, in the order of the list that [`Routes::new`] was given.

@@ -8,7 +8,7 @@ use crate::authn::{Authenticator, Revocations};
 use crate::config::Settings;
 use crate::gateway::Snapshot;
 use crate::telemetry::Clock;
-use crate::upstream::Upstreams;
+use crate::upstream::{Signer, Upstreams};
 
 /// Builds a snapshot that takes over from `previous` whatever has not changed: keys, answers, connections, health.
 /// Nothing is waited for: an identity provider that is down closes its own routes only.
@@ -22,11 +22,23 @@ pub(super) fn snapshot(
     let control = Handle::current();
     let authenticator = Authenticator::open(&settings.sources, revocations.clone(), &control, clock, before)
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let before = previous.map(|previous| &previous.upstreams);
+    let upstreams = Upstreams::new(settings.upstreams.clone(), before);
     Ok(Snapshot {
         intake: settings.intake.clone(),
         routes: settings.routes.clone(),
         authenticator,
         policy: settings.policy.clone(),
-        upstreams: Upstreams::new(settings.upstreams.clone(), previous.map(|previous| &previous.upstreams)),
+        upstreams: upstreams.signed_by(signer(settings, clock, before)?),
     })
+}
+
+/// The signer of assertions: the one that runs, unless its settings changed.
+fn signer(settings: &Settings, clock: &Clock, before: Option<&Upstreams>) -> Result<Option<Arc<Signer>>, Vec<String>> {
+    let Some(wanted) = &settings.assertion else { return Ok(None) };
+    if let Some(running) = before.and_then(Upstreams::signer).filter(|running| running.settings() == wanted) {
+        return Ok(Some(running.clone()));
+    }
+    let clock = clock.clone();
+    Signer::open(wanted, move || clock.now()).map(Some).map_err(|error| vec![error.to_string()])
 }

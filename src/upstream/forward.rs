@@ -17,6 +17,7 @@ use hyper::client::conn::TrySendError;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::assertion::Speaker;
 use super::body::{Body, Failure, Limits, Progress, RequestBody, Watch};
 use super::endpoint::Endpoint;
 use super::error::{Deadline, ForwardError, StreamError};
@@ -49,6 +50,8 @@ pub(super) struct Exchange {
     /// Header fields that the rule that allowed sets.
     pub(super) granted: Vec<(HeaderName, HeaderValue)>,
     pub(super) lease: Rc<Lease>,
+    /// When it was decided.
+    pub(super) at: Timestamp,
 }
 
 /// A request on its way.
@@ -97,6 +100,7 @@ impl Exchange {
             owned: grant.owned_headers().to_vec(),
             granted: grant.headers().to_vec(),
             lease: leases.open(grant, now),
+            at: now,
         }
     }
 
@@ -113,11 +117,18 @@ impl Exchange {
             peer: self.peer.as_deref(),
             request_id: self.id,
         };
+        let speaker = Speaker {
+            assertions: &pools.assertions,
+            signer: upstreams.signer(),
+            token: self.token.as_ref(),
+            peer: self.peer.as_ref(),
+            at: self.at,
+        };
         let journey = Journey {
             settings,
             reserved: &upstreams.reserved,
             origin,
-            token: self.token.as_deref(),
+            speaker,
             pass_authorization: self.pass_authorization,
             owned: &self.owned,
             granted: self.granted,

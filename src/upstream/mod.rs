@@ -6,12 +6,14 @@
 //! |---|---|
 //! | `forward` | the exchange: one place, one connection, the request, the answer, and what may be tried again |
 //! | `headers` | the journey of the header fields: strip, then set |
+//! | `assertion` | who asks, as a JWT of our own |
 //! | `target` | the request target, byte for byte what was authorised |
 //! | `body` | streaming both ways, with deadlines |
 //! | `upgrade`, `tunnel`, `websocket` | upgraded connections |
 //! | `upstreams`, `endpoint`, `balance`, `budget`, `health` | what all workers share |
 //! | `pool`, `connect`, `tls` | one worker's connections |
 
+mod assertion;
 mod balance;
 mod body;
 mod budget;
@@ -40,6 +42,8 @@ use http::Response;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use self::assertion::Assertions;
+pub use self::assertion::{AssertionError, AssertionSettings, Signer};
 pub use self::body::Body;
 use self::endpoint::Endpoint;
 pub use self::error::{Deadline, ForwardError, StreamError};
@@ -54,9 +58,13 @@ use crate::identity::Name;
 use crate::lease::{Ended, Leases};
 use crate::policy::Allowed;
 
-/// One worker's connections to every endpoint. They outlive a reload that does not concern them.
+/// One worker's connections to every endpoint, and what it told services lately. They outlive a reload that does not
+/// concern them.
 #[derive(Default)]
-pub struct Pools(RefCell<HashMap<u64, Rc<Pool>, foldhash::fast::RandomState>>);
+pub struct Pools {
+    pools: RefCell<HashMap<u64, Rc<Pool>, foldhash::fast::RandomState>>,
+    assertions: Assertions,
+}
 
 /// A request that was answered.
 #[derive(Debug)]
@@ -106,7 +114,7 @@ impl Pools {
 
     /// The pool of an endpoint. A new endpoint means that the configuration has changed: what it no longer names goes.
     fn pool(&self, endpoint: &Arc<Endpoint>, settings: &Settings, upstreams: &Upstreams) -> Rc<Pool> {
-        let mut pools = self.0.borrow_mut();
+        let mut pools = self.pools.borrow_mut();
         if let Some(pool) = pools.get(&endpoint.id) {
             return pool.clone();
         }

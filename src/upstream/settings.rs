@@ -219,6 +219,8 @@ pub enum IdentityValue {
     SpiffeId,
     /// The subject of the client's certificate.
     CertificateSubject,
+    /// A signed assertion for this audience.
+    Assertion(Arc<str>),
     /// Any claim: a string, a number, true or false, or a list of these.
     Claim(ClaimPath),
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use super::assertion::Signer;
 use super::budget::Budget;
 use super::endpoint::{Checked, Endpoint};
 use super::headers::Reserved;
@@ -17,6 +18,7 @@ pub struct Upstreams {
     by_name: HashMap<Name, Arc<Upstream>>,
     pub(super) reserved: Arc<Reserved>,
     pub(super) budget: Arc<Budget>,
+    pub(super) signer: Option<Arc<Signer>>,
 }
 
 /// One upstream and the state of its endpoints.
@@ -72,7 +74,18 @@ impl Upstreams {
             })
             .collect();
         let budget = previous.map_or_else(Arc::default, |previous| previous.budget.clone());
-        Self { by_name, reserved, budget }
+        Self { by_name, reserved, budget, signer: None }
+    }
+
+    /// With a signer of assertions.
+    #[must_use]
+    pub fn signed_by(self, signer: Option<Arc<Signer>>) -> Self {
+        Self { signer, ..self }
+    }
+
+    /// The signer of assertions.
+    pub const fn signer(&self) -> Option<&Arc<Signer>> {
+        self.signer.as_ref()
     }
 
     /// How every endpoint fares, in the order of names.

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::super::reader::{Table, Value};
-use crate::identity::ClaimPath;
+use crate::identity::{ClaimPath, Name};
 use crate::upstream::is_owned;
 use crate::upstream::settings::{HeaderRules, IdentityHeaders, IdentityValue, Separator};
 
@@ -21,7 +21,7 @@ const VALUES: &[(&str, IdentityValue)] = &[
 const SEPARATORS: &[(&str, Separator)] =
     &[(",", Separator::Comma), (";", Separator::Semicolon), ("|", Separator::Pipe)];
 
-pub(super) fn identity(table: &Table<'_>) -> IdentityHeaders {
+pub(super) fn identity(table: &Table<'_>, upstream: &Name) -> IdentityHeaders {
     let Some(identity) = table.table("identity") else { return IdentityHeaders::default() };
     let mut fields: Vec<(HeaderName, IdentityValue)> = Vec::new();
     let mut push = |value: &Value<'_>, name: HeaderName, what: IdentityValue| {
@@ -37,6 +37,13 @@ pub(super) fn identity(table: &Table<'_>) -> IdentityHeaders {
         {
             push(&value, name, what.clone());
         }
+    }
+    let audience = identity.get("audience").and_then(|value| value.string());
+    if let Some(value) = identity.get("assertion")
+        && let Some(name) = field_name(&value)
+    {
+        let audience = audience.as_deref().unwrap_or(upstream.as_str());
+        push(&value, name, IdentityValue::Assertion(audience.into()));
     }
     if let Some(claims) = identity.table("claims") {
         for (key, value) in claims.named_entries() {

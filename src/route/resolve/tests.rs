@@ -358,3 +358,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_keys_of_assertions_are_on_one_listener_and_nothing_else_has_their_name() {
+    let all = || Routes::new(vec![route("all", "a.example", "/{rest...}", &[])]).unwrap();
+    let path = "/.well-known/portcullis/jwks.json";
+    assert_eq!(metadata(&all(), Method::GET, path), "Unknown");
+    let listener = |name: &'static str| all().publishing_keys_on(Some(Name::new(name)));
+    assert_eq!(metadata(&listener("elsewhere"), Method::GET, path), "Unknown");
+    let here = listener("test");
+    assert_eq!(metadata(&here, Method::GET, path), "AssertionKeys");
+    assert!(metadata(&here, Method::POST, path).starts_with("Method"));
+    for other in ["/.well-known/portcullis/", "/.well-known/portcullis", "/.well-known/portcullis/jwks.json/x"] {
+        assert_eq!(metadata(&here, Method::GET, other), "Unknown", "{other}");
+    }
+    assert_eq!(metadata(&here, Method::GET, "/.well-known/other"), "route all");
+}

@@ -7,20 +7,27 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::identity::{PeerFacts, TokenFacts};
+use crate::upstream::assertion::Speaker;
 use crate::upstream::error::ForwardError;
 use crate::upstream::settings::{IdentityHeaders, IdentityValue};
 
 /// Longer values are refused: services cap their heads.
-const LONGEST: usize = 8 * 1024;
+pub(in crate::upstream) const LONGEST: usize = 8 * 1024;
 
 /// Sets every identity header for which there is something to say. The client's own are gone already.
 pub(super) fn set(
     headers: &mut HeaderMap,
     wanted: &IdentityHeaders,
-    token: Option<&TokenFacts>,
-    peer: Option<&PeerFacts>,
+    speaker: &Speaker<'_>,
 ) -> Result<(), ForwardError> {
+    let (token, peer) = (speaker.token.map(|facts| &**facts), speaker.peer.map(|facts| &**facts));
     for (name, value) in &wanted.fields {
+        if let IdentityValue::Assertion(audience) = value {
+            if let Some(assertion) = speaker.assertion(audience).map_err(|()| not_encodable(name))? {
+                headers.insert(name.clone(), assertion);
+            }
+            continue;
+        }
         let separator = wanted.separator.as_char();
         let text = text_of(value, separator, token, peer).map_err(|()| not_encodable(name))?;
         if let Some(text) = text {
@@ -52,6 +59,7 @@ fn text_of(
         IdentityValue::Email => of_token(verified_email),
         IdentityValue::SpiffeId => Ok(peer.and_then(|peer| peer.spiffe_id.as_ref()).map(ToString::to_string)),
         IdentityValue::CertificateSubject => Ok(peer.map(|peer| peer.subject.to_string())),
+        IdentityValue::Assertion(_) => Err(()),
         IdentityValue::Claim(path) => match token.and_then(|token| token.claims.at(path)) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(items)) => {

@@ -9,12 +9,13 @@ mod reserved;
 use http::header::{AUTHORIZATION, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+pub(super) use self::identity::LONGEST;
 pub(super) use self::origin::Origin;
 pub use self::reserved::is_owned;
 pub(super) use self::reserved::{Reserved, strip_response, strip_response_trailers};
+use super::assertion::Speaker;
 use super::error::ForwardError;
 use super::settings::{HeaderRules, Settings};
-use crate::identity::TokenFacts;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 
@@ -23,7 +24,8 @@ pub(super) struct Journey<'a> {
     pub(super) settings: &'a Settings,
     pub(super) reserved: &'a Reserved,
     pub(super) origin: Origin<'a>,
-    pub(super) token: Option<&'a TokenFacts>,
+    /// Who asks.
+    pub(super) speaker: Speaker<'a>,
     /// `authorization = "pass"` on the route.
     pub(super) pass_authorization: bool,
     /// Header fields that rules of the policy set: none of them is a client's.
@@ -44,9 +46,8 @@ impl Journey<'_> {
         }
         apply(&self.settings.request_headers, headers);
         headers.extend(self.granted);
-        let peer = self.origin.peer;
         origin::set(headers, self.settings.origin, self.origin);
-        identity::set(headers, &self.settings.identity, self.token, peer)?;
+        identity::set(headers, &self.settings.identity, &self.speaker)?;
         if trailers_wanted {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }

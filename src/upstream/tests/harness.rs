@@ -66,7 +66,7 @@ pub(super) fn endpoint(address: SocketAddr) -> EndpointSettings {
 }
 
 /// A token of `sub` with these claims.
-pub(super) fn token(sub: &str, claims: serde_json::Value) -> TokenFacts {
+pub(in crate::upstream) fn token(sub: &str, claims: serde_json::Value) -> TokenFacts {
     TokenFacts {
         source: Name::new("corp"),
         principal: Principal { issuer: Issuer::new("https://login.example"), subject: sub.into() },
@@ -227,6 +227,7 @@ impl Worker {
             owned: self.who.owned.clone(),
             granted: self.who.granted.clone(),
             lease,
+            at: Timestamp::now(),
         };
         let upstreams = self.upstreams.borrow().clone();
         match exchange.run(&self.pools, &upstreams).await {

@@ -2,7 +2,7 @@
 
 mod balance;
 mod faults;
-mod harness;
+pub(super) mod harness;
 mod head;
 mod health;
 mod pool;

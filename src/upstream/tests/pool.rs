@@ -224,5 +224,5 @@ async fn a_reload_keeps_what_did_not_change_and_closes_what_did() {
     let reloaded = Upstreams::new(vec![changed], Some(&gate.upstreams.borrow()));
     *gate.upstreams.borrow_mut() = Arc::new(reloaded);
     assert!(gate.get("").await.contains("connection 1"));
-    assert_eq!(gate.pools.0.borrow().len(), 1);
+    assert_eq!(gate.pools.pools.borrow().len(), 1);
 }
