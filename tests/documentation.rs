@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const REASONS: &str = include_str!("../docs/reasons.md");
 const LINT: &str = include_str!("../docs/lint.md");
 const POLICY: &str = include_str!("../docs/policy.md");
+const ADVISORIES: &str = include_str!("../docs/advisories.md");
 const METRICS: &str = include_str!("../docs/metrics.md");
 const README: &str = include_str!("../README.md");
 const QUICKSTART: &str = include_str!("../docs/quickstart.md");
@@ -67,6 +68,23 @@ fn every_semantics_of_the_policy_language_names_tests_that_exist() {
         let (_, named) = item.rsplit_once("Test").unwrap_or_else(|| panic!("names no test: {item}"));
         let names: Vec<_> = named.split('`').skip(1).step_by(2).collect();
         assert!(!names.is_empty(), "names no test: {item}");
+        for name in names {
+            assert!(sources.contains(&format!("fn {name}(")), "there is no test `{name}`");
+        }
+    }
+}
+
+#[test]
+fn every_advisory_names_tests_that_exist() {
+    let mut sources = String::new();
+    read_below(Path::new(env!("CARGO_MANIFEST_DIR")), &mut sources);
+    let rows: Vec<_> =
+        ADVISORIES.lines().filter(|line| line.starts_with("| ") && !line.contains("| tests |")).collect();
+    assert!(rows.len() >= 35, "{}", rows.len());
+    for row in rows {
+        let (_, tests) = row.trim_end_matches(" |").rsplit_once(" | ").unwrap();
+        let names: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "names no test: {row}");
         for name in names {
             assert!(sources.contains(&format!("fn {name}(")), "there is no test `{name}`");
         }

@@ -209,3 +209,29 @@ async fn the_profile_follows_the_server_name_and_serves_its_own_hosts_alone() {
     }
     running.ask(&Client::anonymous(), "strict.test").await.unwrap_err();
 }
+
+/// Early data comes before the handshake has proved anything, and can be sent again by anybody who saw it.
+#[tokio::test]
+async fn a_resumed_session_takes_no_early_data() {
+    let running = House::new(ClientPolicy::Off).run();
+    let mut config = (*Client::built(None, &["http/1.1"], &[&rustls::version::TLS13]).config).clone();
+    config.enable_early_data = true;
+    let eager = Client { config: Arc::new(config) };
+    expect(&running, &eager, "absent", false).await;
+    expect(&running, &eager, "absent", true).await;
+    let name = ServerName::try_from("edge.test").unwrap();
+    let mut resuming = rustls::ClientConnection::new(eager.config.clone(), name).unwrap();
+    assert!(resuming.early_data().is_none(), "the ticket must not offer any");
+}
+
+/// What a client must show does not depend on the version of HTTP that it would like to speak.
+#[tokio::test]
+async fn a_certificate_is_asked_for_in_every_version_of_http() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let running = House::new(ClientPolicy::Required(vec![bundle(folder.path(), "corp", &ca)])).run();
+    for alpn in [&["h2"][..], &["http/1.1"], &["h2", "http/1.1"], &[]] {
+        let member = Client::new(Some(&ca.client(|_| {})), alpn);
+        assert_eq!(running.peer(&member).await.as_deref(), Ok("verified corp"), "{alpn:?}");
+        running.peer(&Client::new(None, alpn)).await.unwrap_err();
+    }
+}
