@@ -28,13 +28,28 @@ pub struct Recorder {
     admitted: Cell<u64>,
     refused: Cell<u64>,
     pub(super) open: RefCell<Slab<Rc<Exchange>>>,
-    draining: Cell<bool>,
+    cut: Cut,
     connections: Cell<(i64, u32)>,
 }
 
+/// Tells whether exchanges are being cut because the process has to end.
+struct Cut(Box<dyn Fn() -> bool>);
+
+impl std::fmt::Debug for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Cut").field(&(self.0)()).finish()
+    }
+}
+
 impl Recorder {
-    /// Joins the audit log with a lane of its own. `workers` share the capacity equally.
-    pub fn join(audit: &AuditHandle, meters: Arc<Meters>, workers: usize) -> Rc<Self> {
+    /// Joins the audit log with a lane of its own. `workers` share the capacity equally. Where `cut` says so, an
+    /// exchange that is cut was cut by the drain, and not by its client.
+    pub fn join(
+        audit: &AuditHandle,
+        meters: Arc<Meters>,
+        workers: usize,
+        cut: impl Fn() -> bool + 'static,
+    ) -> Rc<Self> {
         let share = audit.settings().capacity / u64::try_from(workers.max(1)).unwrap_or(1);
         Rc::new(Self {
             lane: audit.lane(),
@@ -44,7 +59,7 @@ impl Recorder {
             admitted: Cell::new(0),
             refused: Cell::new(0),
             open: RefCell::default(),
-            draining: Cell::new(false),
+            cut: Cut(Box::new(cut)),
             connections: Cell::new((0, 0)),
         })
     }
@@ -69,13 +84,8 @@ impl Recorder {
         &self.meters
     }
 
-    /// From now on an exchange that is cut counts as cut by the drain, not by its client.
-    pub fn start_drain(&self) {
-        self.draining.set(true);
-    }
-
     pub(super) fn draining(&self) -> bool {
-        self.draining.get()
+        (self.cut.0)()
     }
 
     /// Writes the `opened` notice of every exchange that has been open for more than ten seconds and has none yet.

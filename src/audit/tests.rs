@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -43,7 +44,9 @@ fn every_way_to_end_leaves_exactly_one_record_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
     let audit = audit_to(&path, OnFailure::Deny, 1000);
-    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+    let draining = Rc::new(Cell::new(false));
+    let told = draining.clone();
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, move || told.get());
 
     let mut allowed = trail(&recorder, "/allowed?access_token=canary");
     assert!(allowed.reserve());
@@ -65,7 +68,7 @@ fn every_way_to_end_leaves_exactly_one_record_with_its_reason() {
     }));
     assert!(caught.is_err());
 
-    recorder.start_drain();
+    draining.set(true);
     drop(trail(&recorder, "/drained"));
 
     audit.finish();
@@ -89,7 +92,7 @@ fn every_way_to_end_leaves_exactly_one_record_with_its_reason() {
 fn a_sink_that_fails_refuses_admitted_requests_or_counts_them() {
     for (on_failure, admitted) in [(OnFailure::Deny, false), (OnFailure::Count, true)] {
         let audit = audit_to(Path::new("/dev/full"), on_failure, 1000);
-        let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+        let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
         let mut first = trail(&recorder, "/first");
         assert!(first.reserve());
         first.complete();
@@ -106,7 +109,7 @@ fn a_sink_that_fails_refuses_admitted_requests_or_counts_them() {
 fn a_flood_of_refusals_takes_no_place_from_admitted_requests() {
     // The writer cannot write, so nothing is ever settled.
     let audit = audit_to(Path::new("/dev/full"), OnFailure::Count, 10);
-    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
     for _ in 0..100 {
         let mut refused = trail(&recorder, "/flood");
         refused.ended(Reason::RouteUnknown, None);
@@ -120,7 +123,7 @@ fn a_flood_of_refusals_takes_no_place_from_admitted_requests() {
 fn places_run_out_when_nothing_is_written_and_come_back_when_unused() {
     let directory = tempfile::tempdir().unwrap();
     let audit = audit_to(&directory.path().join("audit.jsonl"), OnFailure::Deny, 2);
-    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
     let (first, second) = (recorder.reserve(), recorder.reserve());
     assert!(first.is_some() && second.is_some());
     assert!(recorder.reserve().is_none());
@@ -135,7 +138,7 @@ fn a_renamed_file_is_opened_anew_when_asked() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
     let audit = audit_to(&path, OnFailure::Deny, 10);
-    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
     fs::rename(&path, directory.path().join("audit.1")).unwrap();
     audit.reopen();
     trail(&recorder, "/after").complete();

@@ -43,6 +43,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
     };
     report(&loaded.warnings, terminal);
     start_log(loaded.settings.log, terminal.colors_notes());
+    server::allow_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(terminal, &error),

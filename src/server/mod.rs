@@ -4,6 +4,7 @@
 //! Requests never do; they stay on the worker threads.
 
 mod build;
+mod files;
 mod notify;
 mod reload;
 mod worker;
@@ -28,6 +29,7 @@ use crate::listener::{self, BindError, Drained, Plan, Sockets, Workers};
 use crate::telemetry::{Clock, Meters};
 use crate::upstream::Caretaker;
 
+pub use files::allow_open_files;
 pub use notify::{Turn, notify};
 
 /// A running Portcullis.
@@ -109,7 +111,10 @@ pub async fn start_loaded(loaded: Loaded) -> Result<Server, StartError> {
     let parts = worker::Parts { snapshot, audit, meters, clock: clock.clone() };
     let plan = Plan {
         listeners: settings.listeners.clone(),
-        limits: settings.limits.clone(),
+        limits: listener::Limits {
+            connections: files::affordable_connections(settings.limits.connections),
+            ..settings.limits.clone()
+        },
         clock: clock.clone(),
         observer: parts.observer(),
         meters: parts.meters.clone(),

@@ -49,9 +49,11 @@ impl Parts {
     /// Builds the service of one worker, on its own thread.
     pub(super) fn serve(&self, seat: WorkerSeat) -> impl Fn(Request<Incoming>, Arc<Connection>) -> ServeFuture + use<> {
         let meters = self.meters.get(seat.index).cloned().unwrap_or_default();
-        let recorder = Recorder::join(&self.audit, meters, self.meters.len());
+        // Asked at the moment of a cut: a task that waits for the phase may learn of it after the connections.
+        let cut = move || *seat.phase.borrow() == Phase::Cut;
+        let recorder = Recorder::join(&self.audit, meters, self.meters.len(), cut);
         RECORDER.set(Some(recorder.clone()));
-        tokio::task::spawn_local(watch(recorder.clone(), seat));
+        tokio::task::spawn_local(watch(recorder.clone()));
         let gateway = Rc::new(Gateway::new(self.snapshot.clone(), recorder, self.clock.clone()));
         move |request, connection| {
             let gateway = gateway.clone();
@@ -63,18 +65,11 @@ impl Parts {
 /// One request being answered. Boxed once: the walk is a large future, and the connection task holds it in place.
 pub(super) type ServeFuture = std::pin::Pin<Box<dyn Future<Output = Response<AnswerBody>>>>;
 
-async fn watch(recorder: Rc<Recorder>, mut seat: WorkerSeat) {
+async fn watch(recorder: Rc<Recorder>) {
     let mut tick = tokio::time::interval(PERIOD);
     loop {
-        tokio::select! {
-            _ = tick.tick() => recorder.notice_long_exchanges(),
-            phase = seat.phase.wait_for(|phase| *phase == Phase::Cut) => {
-                if phase.is_ok() {
-                    recorder.start_drain();
-                }
-                return;
-            }
-        }
+        tick.tick().await;
+        recorder.notice_long_exchanges();
     }
 }
 

@@ -10,7 +10,7 @@
 )]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
+mod faults;
 mod journey;
 mod peers;
-#[expect(dead_code, reason = "what faults need is used by the next tests")]
 mod support;

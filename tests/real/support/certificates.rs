@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType, date_time_ymd,
+    SanType,
 };
 
 /// An authority that signs with a P-256 key.
@@ -39,38 +39,22 @@ impl Authority {
     pub(crate) fn server(&self, name: &str, hosts: &[&str]) -> Identity {
         let mut names: Vec<SanType> = hosts.iter().map(|host| SanType::DnsName((*host).try_into().unwrap())).collect();
         names.push(SanType::IpAddress([127, 0, 0, 1].into()));
-        self.sign(name, names, ExtendedKeyUsagePurpose::ServerAuth, |_| {})
+        self.sign(name, names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     /// A client certificate that names a SPIFFE ID.
     pub(crate) fn client(&self, name: &str, spiffe_id: &str) -> Identity {
         let names = vec![SanType::URI(spiffe_id.try_into().unwrap())];
-        self.sign(name, names, ExtendedKeyUsagePurpose::ClientAuth, |_| {})
+        self.sign(name, names, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// A client certificate that ended long ago.
-    pub(crate) fn expired_client(&self, name: &str, spiffe_id: &str) -> Identity {
-        let names = vec![SanType::URI(spiffe_id.try_into().unwrap())];
-        self.sign(name, names, ExtendedKeyUsagePurpose::ClientAuth, |params| {
-            params.not_before = date_time_ymd(2020, 1, 1);
-            params.not_after = date_time_ymd(2021, 1, 1);
-        })
-    }
-
-    fn sign(
-        &self,
-        name: &str,
-        names: Vec<SanType>,
-        usage: ExtendedKeyUsagePurpose,
-        change: impl FnOnce(&mut CertificateParams),
-    ) -> Identity {
+    fn sign(&self, name: &str, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> Identity {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.subject_alt_names = names;
         params.extended_key_usages = vec![usage];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let chain = self.folder.join(format!("{name}.crt"));

@@ -77,7 +77,7 @@ impl Curl {
 
 impl Answer {
     /// Reads what `curl --include` prints; of several heads (100, then 200) the last.
-    fn parse(printed: &[u8]) -> Self {
+    pub(super) fn parse(printed: &[u8]) -> Self {
         let mut rest = printed;
         loop {
             let end = rest.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();

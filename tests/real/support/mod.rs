@@ -7,14 +7,18 @@ mod h2load;
 mod identity_provider;
 mod nginx;
 mod running;
+mod scripted;
+mod wire;
 
 pub(crate) use certificates::{Authority, Identity};
 pub(crate) use curl::{Answer, Curl};
-pub(crate) use gate::{Gate, Plan};
+pub(crate) use gate::{Gate, OPEN, Plan, records_in};
 pub(crate) use h2load::H2load;
 pub(crate) use identity_provider::IdentityProvider;
 pub(crate) use nginx::Nginx;
 pub(crate) use running::{Running, free_port};
+pub(crate) use scripted::{Scripted, reply};
+pub(crate) use wire::Wire;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
