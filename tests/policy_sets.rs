@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use portcullis::config::policy::project::Project;
 use portcullis::config::{Fault, Faults, load};
 use portcullis::demo::{Certificates, Names};
+use portcullis::policy::lint::Code;
 use portcullis::policy::trial::coverage;
 
 const SETS: [&str; 3] = ["payments", "tools", "services"];
@@ -35,6 +36,46 @@ fn every_set_loads_passes_its_tests_and_is_covered_whole() {
         assert!(loaded.trials.len() >= 10, "{set} has only {} tests", loaded.trials.len());
         let found = coverage(&loaded.trials, &loaded.settings.routes, loaded.settings.policy.rules());
         assert!(found.idle_rules.is_empty() && found.idle_routes.is_empty(), "{set}: {found:#?}");
+    }
+}
+
+/// The examples of the book: each by itself, over the names that they share.
+#[test]
+fn every_example_loads_passes_its_tests_and_is_covered_whole() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
+    let book = fs::read_to_string(directory.join("README.md")).unwrap();
+    let mut files: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "toml") && !file.ends_with("portcullis.toml"));
+    files.sort();
+    assert!(files.len() >= 30, "only {} examples", files.len());
+    for file in files {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let faults = Faults::default();
+        let project = Project::open_candidate(&directory, &file, &faults);
+        let shown: Vec<_> = faults.into_sorted().iter().map(|fault| fault.render(false)).collect();
+        let project = project.unwrap_or_else(|| panic!("{name}\n{}", shown.join("\n")));
+        assert!(shown.is_empty(), "{name}\n{}", shown.join("\n"));
+        for trial in &project.policy.trials {
+            let report = trial.run(&project.routes, &project.policy.rules);
+            assert!(report.passed(), "{name}: {}: {:?} {:?}", report.name, report.differences, report.nearest);
+        }
+        let found = coverage(&project.policy.trials, &project.routes, &project.policy.rules);
+        assert!(found.idle_rules.is_empty() && found.idle_routes.is_empty(), "{name}: {found:#?}");
+        let meant = [Code::OpenToAnonymous, Code::Anyone, Code::Ended];
+        let findings: Vec<_> = project
+            .lint("2026-01-14T12:00:00Z".parse().unwrap())
+            .into_iter()
+            .filter(|one| !meant.contains(&one.code))
+            .collect();
+        assert!(findings.is_empty(), "{name}: {findings:#?}");
+
+        let text = fs::read_to_string(&file).unwrap();
+        let (sentence, rest) = text.strip_prefix("# ").unwrap().split_once("\n# Users of ").unwrap();
+        let product = rest.split_once(" write such a rule.\n").unwrap().0;
+        assert!(
+            book.contains(&format!("| [`{name}`]({name}.toml) | {sentence} | {product} |")),
+            "{name} is not in the list"
+        );
     }
 }
 

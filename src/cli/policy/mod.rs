@@ -54,14 +54,20 @@ struct Place {
     /// The directory of portcullis.toml
     #[arg(long, value_name = "DIR", default_value = ".")]
     config: std::path::PathBuf,
+    /// Other policy files than those that portcullis.toml names: a directory or one file
+    #[arg(long, value_name = "PATH")]
+    policies: Option<std::path::PathBuf>,
 }
 
 impl Place {
     /// Reads the policy; shows every fault, and `None` when there was one that matters.
     fn open(&self, terminal: &Terminal) -> Option<Project> {
         let faults = Faults::default();
-        let project = Project::open(&self.config, &faults);
-        settled(project, faults, &self.config, terminal)
+        let project = match &self.policies {
+            None => Project::open(&self.config, &faults),
+            Some(policies) => Project::open_candidate(&self.config, policies, &faults),
+        };
+        settled(project, faults, self.policies.as_ref().unwrap_or(&self.config), terminal)
     }
 }
 

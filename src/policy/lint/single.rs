@@ -85,9 +85,9 @@ fn look_for_optional(rule: &Rule, found: &mut Vec<Finding>) {
 fn unstated(condition: &Condition, asked: &mut Vec<String>) {
     match condition {
         Condition::Is(criterion) if may_be_missing(criterion) => asked.push(criterion.wanted()),
-        Condition::Is(_) | Condition::WhenAbsent(..) => {}
+        // "Refused unless a developer" means whoever is not known to be one.
+        Condition::Is(_) | Condition::WhenAbsent(..) | Condition::Not(_) => {}
         Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| unstated(part, asked)),
-        Condition::Not(inner) => unstated(inner, asked),
         Condition::Named(_, inner) => unstated(inner, asked),
     }
 }

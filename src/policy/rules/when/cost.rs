@@ -52,7 +52,7 @@ pub(super) fn bound(node: &Node, variables: &mut Vec<Size>) -> (usize, Size) {
         Form::If(_) => (0, Size { own: size(1).own.max(size(2).own), each: size(1).each.max(size(2).each) }),
         Form::Equal(_, one, two) => (compared(one, size(0)).min(compared(two, size(1))), small),
         Form::Order(..) => (0, small),
-        Form::In(_, list) => (searched(list, size(1)), small),
+        Form::In(wanted, list) => (searched(wanted, list, size(1)), small),
         Form::Arithmetic(Arithmetic::Add, ..) if !node.kind.is_number() => {
             let sum = Size { own: size(0).own.saturating_add(size(1).own), each: size(0).each.max(size(1).each) };
             let steps = if matches!(node.kind, Type::Text | Type::Bytes) { sum.own / WRITTEN + 1 } else { sum.own + 1 };
@@ -101,11 +101,16 @@ fn holds_more(kind: &Type) -> bool {
     }
 }
 
-fn searched(list: &Node, size: Size) -> usize {
+/// What is looked for decides how deep a comparison can go: what has no parts differs from a list at once.
+fn searched(wanted: &Node, list: &Node, size: Size) -> usize {
+    let deep = matches!(wanted.kind, Type::List(_) | Type::Map(..) | Type::Fields | Type::Dyn | Type::Free);
     match &list.kind {
         Type::Fields => lookup(list),
         Type::Map(..) => 1,
-        kind => size.own.saturating_mul(1 + if holds_more(kind) { size.each } else { 0 }).saturating_add(lookup(list)),
+        kind => {
+            let each = if deep && holds_more(kind) { size.each } else { 0 };
+            size.own.saturating_mul(1 + each).saturating_add(lookup(list))
+        }
     }
 }
 

@@ -174,6 +174,8 @@ const TRUTHS: &[&str] = &[
     "!(token.claims.nothing == 1 && false)",
     "type(token.claims.level) == int && type(token.claims.batch) == string",
     "request.headers.exists(n, n == 'x-tenant')",
+    "token.groups.all(g, !(g in token.claims.realm.roles) || g == 'dev')",
+    "request.query.values('tag').all(t, !(t in token.claims.realm.roles))",
 ];
 
 #[test]
