@@ -216,8 +216,7 @@ impl Authenticator {
         let compact = Compact::parse(token);
         let claimed = compact.as_ref().and_then(|compact| compact.claimed_issuer()).map(Arc::<str>::from);
         let source = self.select(token, claimed.as_deref(), route).map_err(|error| match compact {
-            // Only signed tokens count here, and this is none.
-            None if !route.is_empty() => AuthnError::Malformed,
+            None if self.takes_signed_only(route) => AuthnError::Malformed,
             _ => error,
         })?;
         if token.len() > source.rules().max_bytes {
@@ -269,6 +268,12 @@ impl Authenticator {
             return Ok(issuer);
         }
         only(on_route().filter(|source| source.takes_any()))?.ok_or(AuthnError::Source)
+    }
+
+    /// Whether a token that is no JWS can mean nothing to a route.
+    fn takes_signed_only(&self, route: &[Name]) -> bool {
+        let server = |source: &Source| matches!(source.kind, Kind::Server(_)) && route.contains(&source.name);
+        !route.is_empty() && !self.sources.iter().any(server)
     }
 
     /// Runs on every request, however well the token is known: the same token on another connection is another question.

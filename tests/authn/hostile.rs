@@ -5,44 +5,14 @@ use std::collections::BTreeSet;
 use portcullis::authn::AuthnError;
 use serde_json::{Value, json};
 
+use crate::refusals::kind;
 use crate::support::{House, NOW, SigningKey, claims, encode, header, issuer, key};
 
-/// The name of a refusal. Exhaustive: a new variant does not compile until it is named here, and then
-/// `every_refusal_is_seen` fails until a row meets it.
-pub(crate) fn kind(error: &AuthnError) -> &'static str {
-    match error {
-        AuthnError::Certificate(_) => "certificate",
-        AuthnError::Malformed => "malformed",
-        AuthnError::TooLarge => "too-large",
-        AuthnError::Type => "type",
-        AuthnError::Algorithm => "algorithm",
-        AuthnError::Critical => "critical",
-        AuthnError::Source => "source",
-        AuthnError::KeyUnknown => "key-unknown",
-        AuthnError::Signature => "signature",
-        AuthnError::Issuer => "issuer",
-        AuthnError::Audience => "audience",
-        AuthnError::Expired => "expired",
-        AuthnError::NotYetValid => "not-yet-valid",
-        AuthnError::Lifetime => "lifetime",
-        AuthnError::Claim(_) => "claim",
-        AuthnError::Inactive => "inactive",
-        AuthnError::Revoked => "revoked",
-        AuthnError::Binding(_) => "binding",
-        AuthnError::Dpop(_) => "dpop",
-        AuthnError::DpopReplayed => "dpop-replayed",
-        AuthnError::DpopNonce { .. } => "dpop-nonce",
-        AuthnError::Flood => "flood",
-        AuthnError::IssuerUnavailable { .. } => "issuer-unavailable",
-        AuthnError::IntrospectionUnavailable { .. } => "introspection-unavailable",
-    }
-}
-
 /// A row: what it is, the refusal, the token.
-type Row = (String, &'static str, String);
+pub(crate) type Row = (String, &'static str, String);
 
 /// The issuer of the hostile tokens: a key of most kinds, two of one, and some that must not verify anything.
-pub(crate) fn house() -> House {
+fn house() -> House {
     House::new(vec![issuer(&published())], Vec::new())
 }
 
@@ -469,7 +439,7 @@ fn too_large() -> Vec<Row> {
     bodies("too-large", &[("larger than any token", json!({"x": "x".repeat(9000)}))])
 }
 
-fn every_row() -> Vec<Row> {
+pub(crate) fn every_row() -> Vec<Row> {
     [
         form(),
         too_large(),

@@ -7,6 +7,14 @@
     reason = "a test that cannot go on must say so by failing"
 )]
 
+mod binding;
+mod client_auth;
+mod dpop;
 mod good;
 mod hostile;
+mod introspection;
+mod introspection_answers;
+mod keys;
+mod refusals;
+mod revoked;
 mod support;

@@ -219,7 +219,9 @@ impl IntrospectionServer {
         }
     }
 
-    fn unavailable(&self, retry_after: Duration) -> AuthnError {
+    fn unavailable(&self, wait: Duration) -> AuthnError {
+        // In whole seconds, as `Retry-After` tells them: who comes back when told must not come too early.
+        let retry_after = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         AuthnError::IntrospectionUnavailable { server: self.settings.name.clone(), retry_after }
     }
 

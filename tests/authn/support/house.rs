@@ -7,11 +7,13 @@ use std::time::Duration;
 use http::Request;
 use jiff::Timestamp;
 use portcullis::authn::{
-    Algorithm, Audiences, Authenticator, AuthnError, GroupsClaim, Identified, IntrospectionSettings, IssuerSettings,
-    KeyOrigin, Revocations, TokenCache, TokenRules, TokenSources, TokenType,
+    Algorithm, Audiences, Authenticator, AuthnError, ClientAuth, GroupsClaim, Identified, IntrospectionCache,
+    IntrospectionClient, IntrospectionSettings, IssuerSettings, KeyOrigin, RefreshSettings, Revocations, SharedSecret,
+    SourceState, SourceStatus, TokenCache, TokenRules, TokenSources, TokenType,
 };
 use portcullis::credential::{Presented, extract};
 use portcullis::identity::{Audience, Issuer, Name, PeerCertificate};
+use portcullis::outbound::{Endpoint, OutboundSettings, PlainHttp};
 use portcullis::request::{
     Arrival, Body, Connection, ConnectionId, HostProfiles, HttpVersion, IntakeSettings, PathForms, Received, TlsFacts,
 };
@@ -33,6 +35,7 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 /// An authenticator and what it needs.
 pub(crate) struct House {
     pub(crate) authenticator: Authenticator,
+    pub(crate) revocations: Arc<Revocations>,
     pub(crate) tokens: TokenCache,
     pub(crate) clock: Clock,
     pub(crate) connection: Arc<Connection>,
@@ -48,9 +51,11 @@ impl House {
         let sources = TokenSources::new(issuers, servers).unwrap();
         let clock = Clock::fixed(at(0));
         let revocations = Arc::new(Revocations::default());
-        let authenticator = Authenticator::open(&sources, revocations, &Handle::current(), &clock, None).unwrap();
+        let authenticator =
+            Authenticator::open(&sources, revocations.clone(), &Handle::current(), &clock, None).unwrap();
         Self {
             authenticator,
+            revocations,
             tokens: TokenCache::default(),
             clock,
             connection: Arc::new(connection(PeerCertificate::Absent)),
@@ -58,12 +63,12 @@ impl House {
         }
     }
 
-    /// Presents a request.
-    pub(crate) fn present(&self, request: Request<()>) -> Presented {
+    /// Presents a request over a connection.
+    pub(crate) fn present(&self, request: Request<()>, connection: &Arc<Connection>) -> Presented {
         let arrival = Arrival::of(&request, self.clock.now());
         let settings = IntakeSettings { max_head_bytes: 1 << 20, ..IntakeSettings::default() };
         let request = request.map(|()| Body::Empty);
-        let received = Received::intake(request, self.connection.clone(), &arrival, &settings).unwrap();
+        let received = Received::intake(request, connection.clone(), &arrival, &settings).unwrap();
         match self.routes.resolve(received).unwrap() {
             Resolved::Route(routed) => extract(routed).unwrap(),
             Resolved::Own(_) => panic!("not a route"),
@@ -72,7 +77,33 @@ impl House {
 
     /// Sends a request through the room.
     pub(crate) async fn send(&self, request: Request<()>) -> Result<Identified, AuthnError> {
-        self.authenticator.identify(self.present(request), &self.tokens, self.clock.now()).await
+        let presented = self.present(request, &self.connection);
+        self.authenticator.identify(presented, &self.tokens, self.clock.now()).await
+    }
+
+    /// Sends a bearer token over a connection that nobody has used, through a worker that remembers nothing.
+    pub(crate) async fn stranger(&self, route: &str, token: &str) -> Result<Identified, AuthnError> {
+        let connection = Arc::new(connection(self.connection.peer.clone()));
+        let presented = self.present(request(route, &format!("Bearer {token}")), &connection);
+        self.authenticator.identify(presented, &TokenCache::default(), self.clock.now()).await
+    }
+
+    /// Waits until every source has answered well.
+    pub(crate) async fn fresh(&self) {
+        self.until(|source| source.state == SourceState::Fresh).await;
+    }
+
+    /// Waits until every source stands so. Nothing but the answers of a provider on loopback is waited for.
+    pub(crate) async fn until(&self, stands: impl Fn(&SourceStatus) -> bool) {
+        while !self.authenticator.source_status().iter().all(&stands) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// How the first source stands: the state, and what went wrong last.
+    pub(crate) fn stands(&self) -> (SourceState, Option<&'static str>) {
+        let status = self.authenticator.source_status();
+        (status[0].state, status[0].last_error)
     }
 
     /// Sends a bearer token to a route.
@@ -80,9 +111,22 @@ impl House {
         self.send(request(route, &format!("Bearer {token}"))).await
     }
 
+    /// The same house for another connection.
+    pub(crate) fn on(mut self, peer: PeerCertificate) -> Self {
+        self.connection = Arc::new(connection(peer));
+        self
+    }
+
     /// A new connection, like the old one.
     pub(crate) fn reconnect(&mut self) {
         self.connection = Arc::new(connection(self.connection.peer.clone()));
+    }
+
+    pub(crate) fn reload(&mut self, issuers: Vec<IssuerSettings>, servers: Vec<IntrospectionSettings>) {
+        let sources = TokenSources::new(issuers, servers).unwrap();
+        let previous = Some(&self.authenticator);
+        self.authenticator =
+            Authenticator::open(&sources, self.revocations.clone(), &Handle::current(), &self.clock, previous).unwrap();
     }
 }
 
@@ -171,5 +215,41 @@ pub(crate) fn rules() -> TokenRules {
         groups: GroupsClaim::default(),
         binding: Binding::IfBound,
         dpop_nonce: false,
+    }
+}
+
+/// The same, with keys at an address.
+pub(crate) fn issuer_at(url: &str) -> IssuerSettings {
+    let url = Endpoint::parse(url, PlainHttp::Loopback).unwrap();
+    IssuerSettings { keys: KeyOrigin::Url { url, refresh: refresh() }, ..issuer(&[]) }
+}
+
+pub(crate) fn refresh() -> RefreshSettings {
+    RefreshSettings {
+        outbound: OutboundSettings::default(),
+        interval: Duration::from_secs(600),
+        stale_if_error: Duration::from_secs(3600),
+    }
+}
+
+/// `[introspection.partners]` at an address.
+pub(crate) fn server(url: &str) -> IntrospectionSettings {
+    IntrospectionSettings {
+        name: Name::new("partners"),
+        endpoint: Endpoint::parse(url, PlainHttp::Loopback).unwrap(),
+        issuer: Issuer::new("https://as.partners.example"),
+        client: IntrospectionClient {
+            id: "portcullis".into(),
+            auth: ClientAuth::Basic(SharedSecret::new(b"s3cret/+ &".to_vec())),
+        },
+        prefix: None,
+        token: rules(),
+        cache: IntrospectionCache {
+            positive: Duration::from_secs(60),
+            negative: Duration::from_secs(10),
+            max_entries: 1000,
+            stale_if_error: Duration::ZERO,
+        },
+        outbound: OutboundSettings::default(),
     }
 }

@@ -140,7 +140,7 @@ pub(crate) fn claims(changes: Value) -> Value {
     merged(good, changes)
 }
 
-fn merged(mut base: Value, changes: Value) -> Value {
+pub(crate) fn merged(mut base: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         match value {
             Value::Null => drop(base.as_object_mut().unwrap().remove(name)),
