@@ -1,6 +1,7 @@
 //! The control socket: orders from whoever may open it, which is the user that Portcullis runs as.
 //!
-//! HTTP/1.1 over a Unix socket of mode 0600: `POST /reload`, `POST /revoke`, `GET /status`. A request with an `Origin` comes from a
+//! HTTP/1.1 over a Unix socket of mode 0600: `POST /reload`, `POST /revoke`,
+//! `POST /upgrade`, `GET /status`. A request with an `Origin` comes from a
 //! browser and is refused.
 
 use std::io;
@@ -33,6 +34,8 @@ const MAX_ORDER: usize = 128 * 1024;
 pub enum Order {
     /// Read the configuration again.
     Reload(oneshot::Sender<Reply>),
+    /// Hand over to a new process of the program as it is on disk now.
+    Upgrade(oneshot::Sender<Reply>),
 }
 
 /// What came of an order.
@@ -88,17 +91,8 @@ async fn obey(request: Request<Incoming>, overview: &Overview, orders: &mpsc::Se
     }
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/status") => json(StatusCode::OK, &overview.status()),
-        (&Method::POST, "/reload") => {
-            let (reply, outcome) = oneshot::channel();
-            if orders.send(Order::Reload(reply)).await.is_err() {
-                return json(StatusCode::SERVICE_UNAVAILABLE, &refused("the server is stopping"));
-            }
-            match outcome.await {
-                Ok(reply) if reply.done => json(StatusCode::OK, &reply),
-                Ok(reply) => json(StatusCode::UNPROCESSABLE_ENTITY, &reply),
-                Err(_) => json(StatusCode::SERVICE_UNAVAILABLE, &refused("the server is stopping")),
-            }
-        }
+        (&Method::POST, "/reload") => pass_on(orders, Order::Reload).await,
+        (&Method::POST, "/upgrade") => pass_on(orders, Order::Upgrade).await,
         (&Method::POST, "/revoke") => {
             let Ok(body) = Limited::new(request.into_body(), MAX_ORDER).collect().await else {
                 return json(StatusCode::PAYLOAD_TOO_LARGE, &refused("the order is too large"));
@@ -106,7 +100,22 @@ async fn obey(request: Request<Incoming>, overview: &Overview, orders: &mpsc::Se
             let reply = revoke(&body.to_bytes(), &overview.revocations, overview.clock.now());
             json(if reply.done { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &reply)
         }
-        _ => json(StatusCode::NOT_FOUND, &refused("here are GET /status, POST /reload and POST /revoke")),
+        _ => {
+            json(StatusCode::NOT_FOUND, &refused("here are GET /status, POST /reload, POST /revoke and POST /upgrade"))
+        }
+    }
+}
+
+async fn pass_on(orders: &mpsc::Sender<Order>, order: impl FnOnce(oneshot::Sender<Reply>) -> Order) -> Answer {
+    let stopping = || Reply { done: false, message: "the server is stopping".into() };
+    let (reply, outcome) = oneshot::channel();
+    if orders.send(order(reply)).await.is_err() {
+        return json(StatusCode::SERVICE_UNAVAILABLE, &stopping());
+    }
+    match outcome.await {
+        Ok(reply) if reply.done => json(StatusCode::OK, &reply),
+        Ok(reply) => json(StatusCode::UNPROCESSABLE_ENTITY, &reply),
+        Err(_) => json(StatusCode::SERVICE_UNAVAILABLE, &stopping()),
     }
 }
 

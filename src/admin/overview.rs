@@ -75,6 +75,8 @@ impl Readiness {
 pub struct Status {
     /// The version of the program.
     pub version: &'static str,
+    /// The process: another one after an upgrade.
+    pub process: u32,
     /// Seconds since the start.
     pub uptime_seconds: u64,
     /// Whether `/readyz` says yes.
@@ -241,6 +243,7 @@ impl Overview {
         };
         Status {
             version: env!("CARGO_PKG_VERSION"),
+            process: std::process::id(),
             uptime_seconds: self.uptime(),
             ready: not_ready.is_empty(),
             degraded: !audit.writable

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_lc_rs::digest;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::identity::{Issuer, Principal, TokenFacts};
 
@@ -33,9 +35,70 @@ pub enum Revocation {
 pub struct Revocations {
     generation: AtomicU64,
     entries: RwLock<HashMap<Revocation, Entry>>,
+    subscribers: Mutex<Vec<Sender<Revoked>>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// One revocation, in a form that another process understands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// SHA-256 of a token, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    at: Timestamp,
+    until: Timestamp,
+}
+
+impl Revoked {
+    fn new(what: &Revocation, entry: Entry) -> Self {
+        let Entry { at, until } = entry;
+        let mut revoked = Self { token: None, issuer: None, id: None, subject: None, at, until };
+        match what {
+            Revocation::Token(hash) => revoked.token = Some(hex(hash)),
+            Revocation::Id { issuer, id } => {
+                (revoked.issuer, revoked.id) = (Some(issuer.to_string()), Some(id.to_string()));
+            }
+            Revocation::Principal(Principal { issuer, subject }) => {
+                (revoked.issuer, revoked.subject) = (Some(issuer.to_string()), Some(subject.to_string()));
+            }
+        }
+        revoked
+    }
+
+    fn what(&self) -> Option<Revocation> {
+        let issuer = self.issuer.as_deref().map(Issuer::new);
+        match (&self.token, issuer, &self.id, &self.subject) {
+            (Some(token), None, None, None) => Some(Revocation::Token(unhex(token)?)),
+            (None, Some(issuer), Some(id), None) => Some(Revocation::Id { issuer, id: id.as_str().into() }),
+            (None, Some(issuer), None, Some(subject)) => {
+                Some(Revocation::Principal(Principal { issuer, subject: subject.as_str().into() }))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry {
     at: Timestamp,
     until: Timestamp,
@@ -54,11 +117,44 @@ impl Revocations {
         if entries.len() >= MOST && !entries.contains_key(&what) {
             return Err(RevocationsFull);
         }
-        let until = entries.get(&what).map_or(until, |before| before.until.max(until));
-        entries.insert(what, Entry { at: now, until });
+        let before = entries.get(&what).copied();
+        let entry = Entry {
+            at: before.map_or(now, |before| before.at.max(now)),
+            until: before.map_or(until, |before| before.until.max(until)),
+        };
+        if before == Some(entry) {
+            return Ok(());
+        }
+        let revoked = Revoked::new(&what, entry);
+        entries.insert(what, entry);
         // Inside the lock: who reads the new generation finds the new entry.
         self.generation.fetch_add(1, Ordering::Release);
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|subscriber| subscriber.send(revoked.clone()).is_ok());
         Ok(())
+    }
+
+    /// Takes over what another process revoked.
+    ///
+    /// # Errors
+    /// [`RevocationsFull`] when it cannot be kept; what names nothing counts as that, too.
+    pub fn restore(&self, revoked: &Revoked) -> Result<(), RevocationsFull> {
+        self.revoke(revoked.what().ok_or(RevocationsFull)?, revoked.at, revoked.until)
+    }
+
+    /// Every revocation that is kept.
+    pub fn all(&self) -> Vec<Revoked> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().map(|(what, entry)| Revoked::new(what, *entry)).collect()
+    }
+
+    /// Hears of every revocation from here on that changes anything.
+    pub fn subscribe(&self) -> Receiver<Revoked> {
+        let (subscriber, news) = channel();
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(subscriber);
+        news
     }
 
     /// Grows with every revocation: what was looked up under this number need not be looked up again.

@@ -1,4 +1,4 @@
-//! `portcullis reload | status`: orders to a running Portcullis, over its control socket.
+//! `portcullis reload | upgrade | status`: orders to a running Portcullis, over its control socket.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +26,11 @@ pub(super) struct Args {
 /// Asks for the configuration to be read again.
 pub(super) fn reload(args: &Args, terminal: &Terminal) -> ExitCode {
     send(args, terminal, "/reload", Bytes::new())
+}
+
+/// Has a new process of the program take over.
+pub(super) fn upgrade(args: &Args, terminal: &Terminal) -> ExitCode {
+    send(args, terminal, "/upgrade", Bytes::new())
 }
 
 /// Sends an order and shows what came of it.

@@ -80,6 +80,11 @@ enum Command {
     ///
     /// A configuration with faults leaves everything as it is, and the faults are shown here.
     Reload(control::Args),
+    /// Have the program as it is on disk now take over from a running Portcullis
+    ///
+    /// A new process starts, takes every socket over and serves; the old one finishes what is open and ends. No
+    /// connection is refused. When the new one does not come to serve, the old one serves on.
+    Upgrade(control::Args),
     Revoke(revoke::Args),
     /// Show the state of a running Portcullis
     Status(control::Args),
@@ -98,6 +103,7 @@ impl Command {
             Self::Check(args) => check::run(args, terminal),
             Self::Policy(args) => policy::run(args, terminal),
             Self::Reload(args) => control::reload(args, terminal),
+            Self::Upgrade(args) => control::upgrade(args, terminal),
             Self::Revoke(args) => revoke::run(args, terminal),
             Self::Status(args) => control::status(args, terminal),
             #[cfg(feature = "demo")]

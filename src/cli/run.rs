@@ -1,17 +1,21 @@
 //! `portcullis run`: serves a configuration until it is told to stop.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::check::report;
 use super::output::{Terminal, WELL, failed};
+use crate::admin::Reply;
 use crate::config;
 use crate::listener::Drained;
-use crate::server::{self, Server, StartError, Turn, notify};
+use crate::server::{self, Inheritance, Server, StartError, Turn, notify};
 use crate::telemetry::start_log;
 
 /// Serve a configuration
@@ -24,6 +28,7 @@ Signals:
   SIGTERM, SIGINT  stop accepting, finish what is open, write the audit log, exit
   SIGHUP           read the configuration again; one with faults leaves everything as it is
   SIGUSR1          open the audit log's file again
+  SIGUSR2          start this program anew as it is on disk, hand every socket over, finish what is open, exit
 
 Examples:
   portcullis run --config /etc/portcullis")]
@@ -34,6 +39,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
+    // Asked for now: afterwards the file may be another one, and that is the one to start.
+    let program = std::env::current_exe();
     let loaded = match config::load(&args.config, Timestamp::now(), None) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -49,12 +56,13 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
         Err(error) => return fail(terminal, &error),
     };
     let served = runtime.block_on(async {
-        let server = server::start_loaded(loaded).await?;
+        let inheritance = Inheritance::receive().map_err(StartError::Handover)?;
+        let server = server::start_after(inheritance, loaded).await?;
         for (name, address) in &server.overview().listeners {
             tracing::info!(listener = %name, %address, "listening");
         }
         notify(Turn::Ready);
-        Ok(until_told(server).await)
+        Ok(until_told(server, program).await)
     });
     match served {
         Ok(Ok(drained)) => {
@@ -69,19 +77,55 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
     }
 }
 
-async fn until_told(server: Server) -> io::Result<Drained> {
+async fn until_told(mut server: Server, program: io::Result<PathBuf>) -> io::Result<Drained> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut reopen = signal(SignalKind::user_defined1())?;
+    let mut upgrade = signal(SignalKind::user_defined2())?;
     loop {
-        tokio::select! {
+        let asked = tokio::select! {
             () = received(&mut terminate) => break,
             () = received(&mut interrupt) => break,
-            () = received(&mut reopen) => server.reopen_audit(),
+            () = received(&mut reopen) => {
+                server.reopen_audit();
+                continue;
+            }
+            () = received(&mut upgrade) => None,
+            Some(asked) = server.upgrade_asked() => Some(asked),
+        };
+        if succeed(&mut server, &program, asked).await {
+            return Ok(server.shutdown().await);
         }
     }
     notify(Turn::Stopping);
     tracing::info!("draining");
     Ok(server.shutdown().await)
+}
+
+/// Starts the next process with the arguments of this one. Whether it serves.
+async fn succeed(server: &mut Server, program: &io::Result<PathBuf>, asked: Option<oneshot::Sender<Reply>>) -> bool {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let outcome = match program {
+        Ok(program) => server.hand_over(program, &arguments).await,
+        Err(error) => Err(io::Error::other(format!("where this program is cannot be told: {error}"))),
+    };
+    let (done, message) = match outcome {
+        Ok(process) => {
+            notify(Turn::Succeeded(process));
+            (true, format!("process {process} serves; this one finishes what is open"))
+        }
+        Err(error) => (false, format!("this process serves on: {error}")),
+    };
+    if done {
+        tracing::info!("{message}");
+    } else {
+        tracing::error!("{message}");
+    }
+    if let Some(asked) = asked {
+        let _ = asked.send(Reply { done, message });
+        // Whoever asked gets the answer before this process can be gone.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    done
 }
 
 async fn received(signal: &mut Signal) {

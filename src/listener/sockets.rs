@@ -31,6 +31,17 @@ pub(super) struct Bound {
     pub(super) sockets: Vec<TcpListener>,
 }
 
+/// A socket that another process handed over, or is handed.
+#[derive(Debug)]
+pub struct Inherited {
+    /// The listener's name.
+    pub listener: Name,
+    /// The address that its configuration names: port 0 may have become another.
+    pub address: SocketAddr,
+    /// The socket, which listens.
+    pub socket: TcpListener,
+}
+
 impl Sockets {
     /// Claims the address of every listener, one socket a worker. Sockets that systemd hands over for the same address
     /// are used instead of new ones.
@@ -38,13 +49,28 @@ impl Sockets {
     /// # Errors
     /// Every address that could not be had, with its listener.
     pub fn bind(listeners: &[Settings], workers: usize) -> Result<Self, Vec<BindError>> {
+        Self::take_over(Vec::new(), listeners, workers)
+    }
+
+    /// As [`Sockets::bind`], but what `inherited` has for a listener of the same name and address is used before all.
+    ///
+    /// # Errors
+    /// Every address that could not be had, with its listener.
+    pub fn take_over(
+        mut inherited: Vec<Inherited>,
+        listeners: &[Settings],
+        workers: usize,
+    ) -> Result<Self, Vec<BindError>> {
         let mut handed_over = activated();
         let mut bound = Vec::new();
         let mut errors = Vec::new();
         for settings in listeners {
-            let inherited = handed_over.iter().position(|socket| socket.local_addr().ok() == Some(settings.address));
-            let sockets = match inherited.map(|index| handed_over.swap_remove(index)) {
-                Some(socket) => Ok(vec![socket]),
+            let is_its = |it: &mut Inherited| it.listener == settings.name && it.address == settings.address;
+            let own: Vec<_> = inherited.extract_if(.., is_its).map(|it| it.socket).collect();
+            let activated = handed_over.iter().position(|socket| socket.local_addr().ok() == Some(settings.address));
+            let sockets = match activated.map(|index| handed_over.swap_remove(index)) {
+                _ if !own.is_empty() => Ok(own),
+                Some(socket) => ready(socket).map(|socket| vec![socket]),
                 None => bind_all(settings.address, workers.max(1)),
             };
             match sockets {
@@ -73,6 +99,21 @@ impl Sockets {
             }
         }
         Ok(hands)
+    }
+
+    /// The same sockets once more, to be handed over later. `listeners` are those that they were bound for.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left.
+    pub fn copies(&self, listeners: &[Settings]) -> io::Result<Vec<Inherited>> {
+        let mut copies = Vec::new();
+        for (bound, settings) in self.listeners.iter().zip(listeners) {
+            for socket in &bound.sockets {
+                let (listener, address) = (bound.listener.clone(), settings.address);
+                copies.push(Inherited { listener, address, socket: socket.try_clone()? });
+            }
+        }
+        Ok(copies)
     }
 
     /// Where a listener really listens: what port 0 became.
@@ -108,6 +149,12 @@ fn explain(error: &io::Error) -> String {
 fn activated() -> Vec<TcpListener> {
     let mut environment = listenfd::ListenFd::from_env();
     (0..environment.len()).filter_map(|index| environment.take_tcp_listener(index).ok().flatten()).collect()
+}
+
+/// Whoever made the socket may have left it blocking.
+fn ready(socket: TcpListener) -> io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 fn local(sockets: &[TcpListener], settings: &Settings) -> SocketAddr {

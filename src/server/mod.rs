@@ -5,21 +5,26 @@
 
 mod build;
 mod files;
+mod handover;
 mod notify;
 mod reload;
 mod worker;
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
+use self::handover::Held;
+pub use self::handover::Inheritance;
 use crate::admin::{self, Order, Overview, Reply};
 use crate::audit::{self, AuditHandle};
 use crate::authn::Revocations;
@@ -40,7 +45,12 @@ pub struct Server {
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<Workers>,
     drain: Duration,
-    control: Option<PathBuf>,
+    /// Copies of everything that listens, for the next process.
+    held: Arc<Held>,
+    revocations: Arc<Revocations>,
+    surfaces: Vec<AbortHandle>,
+    upgrades: mpsc::Receiver<oneshot::Sender<Reply>>,
+    succeeded: bool,
 }
 
 /// Why a server does not start. Nothing is bound or running then.
@@ -71,6 +81,9 @@ pub enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The process before this one broke off.
+    #[error("the process before this one cannot hand over: {0}")]
+    Handover(std::io::Error),
 }
 
 /// Loads the configuration directory and serves it.
@@ -88,14 +101,25 @@ pub async fn start(directory: &Path) -> Result<Server, StartError> {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start_loaded(loaded: Loaded) -> Result<Server, StartError> {
+    start_after(Inheritance::default(), loaded).await
+}
+
+/// Serves a configuration that was loaded before, on what another process hands over. When it serves, it says so to that
+/// process, which then drains.
+///
+/// # Errors
+/// [`StartError`]; nothing runs then, and the other process serves on.
+pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result<Server, StartError> {
     let clock = Clock::system();
     let settings = &loaded.settings;
     let workers = settings.workers;
-    let sockets = Sockets::bind(&settings.listeners, workers).map_err(StartError::Bind)?;
+    let inherited = std::mem::take(&mut inheritance.listeners);
+    let sockets = Sockets::take_over(inherited, &settings.listeners, workers).map_err(StartError::Bind)?;
     let listeners = addresses(&settings.listeners, &sockets);
-    let probes = bind_probes(&settings.admin).await?;
-    let control = bind_control(&settings.admin)?;
-    let revocations: Arc<Revocations> = Arc::default();
+    let probes = bind_probes(&settings.admin, &mut inheritance).await?;
+    let control = bind_control(&settings.admin, &mut inheritance)?;
+    let held = hold(settings, &sockets, probes.as_ref(), control.as_ref()).map_err(StartError::Handover)?;
+    let revocations = inheritance.revocations().map_err(StartError::Handover)?;
     let snapshot = build::snapshot(settings, &revocations, &clock, None).map_err(StartError::Sources)?;
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let audit = audit::start(settings.audit.clone()).map_err(StartError::Audit)?;
@@ -124,21 +148,32 @@ pub async fn start_loaded(loaded: Loaded) -> Result<Server, StartError> {
 
     let (orders, inbox) = mpsc::channel(16);
     let mut tasks = JoinSet::new();
+    let mut surfaces = Vec::new();
     if let Some(listener) = probes {
-        tasks.spawn(admin::serve_probes(listener, overview.clone()));
+        surfaces.push(tasks.spawn(admin::serve_probes(listener, overview.clone())));
     }
     if let Some(listener) = control {
-        tasks.spawn(admin::serve_control(listener, overview.clone(), orders.clone()));
+        surfaces.push(tasks.spawn(admin::serve_control(listener, overview.clone(), orders.clone())));
     }
     let (stop, stopping) = oneshot::channel();
     let (give_back, stopped) = oneshot::channel();
     let drain = settings.drain;
-    let control = settings.admin.control.clone();
+    let (ask, upgrades) = mpsc::channel(1);
     let mut caretaker = Caretaker::default();
     caretaker.follow(&overview.snapshot.load().upstreams);
-    let keeper = reload::Keeper { caretaker, loaded, revocations, clock, overview: overview.clone(), workers };
+    let keeper = reload::Keeper {
+        caretaker,
+        loaded,
+        revocations: revocations.clone(),
+        clock,
+        overview: overview.clone(),
+        workers,
+        upgrades: ask,
+    };
     tasks.spawn(keeper.run(inbox, stopping, give_back));
-    Ok(Server { overview, orders, tasks, stop, stopped, drain, control })
+    inheritance.serving(&revocations).map_err(StartError::Handover)?;
+    let (held, succeeded) = (Arc::new(held), false);
+    Ok(Server { overview, orders, tasks, stop, stopped, drain, held, revocations, surfaces, upgrades, succeeded })
 }
 
 impl Server {
@@ -167,16 +202,43 @@ impl Server {
         self.overview.audit.reopen();
     }
 
+    /// Waits until somebody asks for an upgrade over the control socket; the answer is due when it is done.
+    pub async fn upgrade_asked(&mut self) -> Option<oneshot::Sender<Reply>> {
+        self.upgrades.recv().await
+    }
+
+    /// Starts `program` and hands everything that listens over to it. When this returns well, that process serves and
+    /// this one is to be shut down; else this one serves on.
+    ///
+    /// # Errors
+    /// When the new process does not come to serve.
+    pub async fn hand_over(&mut self, program: &Path, arguments: &[OsString]) -> std::io::Result<u32> {
+        let (held, revocations) = (self.held.clone(), self.revocations.clone());
+        let (program, arguments) = (program.to_path_buf(), arguments.to_vec());
+        // The new process may take its time, and the control runtime has other things to do.
+        let work = move || handover::hand_over(&held, &revocations, &program, &arguments);
+        let process = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)??;
+        self.succeeded = true;
+        // Both processes accept from the same sockets: from here on only the new one does.
+        for surface in self.surfaces.drain(..) {
+            surface.abort();
+        }
+        Ok(process)
+    }
+
     /// Stops: nothing new is accepted, what is open comes to its end within the drain limit, the audit log is written.
     pub async fn shutdown(mut self) -> Drained {
         self.overview.readiness.draining();
+        let control = self.held.control.as_ref().map(|(path, _)| path.clone());
+        // A copy of a socket that nobody accepts from would keep clients waiting.
+        drop(self.held);
         let _ = self.stop.send(());
         let drained = match self.stopped.await {
             Ok(workers) => workers.drain(self.drain).await,
             Err(_) => Drained::Cut,
         };
         self.tasks.shutdown().await;
-        if let Some(socket) = &self.control {
+        if let Some(socket) = control.filter(|_| !self.succeeded) {
             let _ = std::fs::remove_file(socket);
         }
         finish(&self.overview.audit).await;
@@ -195,18 +257,48 @@ fn addresses(listeners: &[listener::Settings], sockets: &Sockets) -> Vec<(Name, 
     listeners.iter().filter_map(bound).collect()
 }
 
-async fn bind_probes(settings: &admin::AdminSettings) -> Result<Option<TcpListener>, StartError> {
+async fn bind_probes(
+    settings: &admin::AdminSettings,
+    inheritance: &mut Inheritance,
+) -> Result<Option<TcpListener>, StartError> {
     let Some(address) = settings.probes else { return Ok(None) };
     let failed = |error| StartError::Admin { surface: "probes", place: address.to_string(), error };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = match inheritance.probes.take().filter(|(known, _)| *known == address) {
+        Some((_, socket)) => TcpListener::from_std(socket),
+        None => TcpListener::bind(address).await,
+    };
+    let listener = bound.map_err(failed)?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "probes");
     }
     Ok(Some(listener))
 }
 
-fn bind_control(settings: &admin::AdminSettings) -> Result<Option<tokio::net::UnixListener>, StartError> {
+fn bind_control(
+    settings: &admin::AdminSettings,
+    inheritance: &mut Inheritance,
+) -> Result<Option<UnixListener>, StartError> {
     let Some(path) = &settings.control else { return Ok(None) };
     let failed = |error| StartError::Admin { surface: "control socket", place: path.display().to_string(), error };
-    admin::bind_control(path).map(Some).map_err(failed)
+    let bound = match inheritance.control.take().filter(|(known, _)| known == path) {
+        Some((_, socket)) => UnixListener::from_std(socket),
+        None => admin::bind_control(path),
+    };
+    bound.map(Some).map_err(failed)
+}
+
+/// Copies of everything that listens.
+fn hold(
+    settings: &config::Settings,
+    sockets: &Sockets,
+    probes: Option<&TcpListener>,
+    control: Option<&UnixListener>,
+) -> std::io::Result<Held> {
+    let probes = probes.map(|socket| socket.as_fd().try_clone_to_owned()).transpose()?;
+    let control = control.map(|socket| socket.as_fd().try_clone_to_owned()).transpose()?;
+    Ok(Held {
+        listeners: sockets.copies(&settings.listeners)?,
+        probes: settings.admin.probes.zip(probes),
+        control: settings.admin.control.clone().zip(control),
+    })
 }

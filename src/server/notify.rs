@@ -14,6 +14,8 @@ pub enum Turn {
     Ready,
     /// It drains.
     Stopping,
+    /// Another process of this service serves from here on.
+    Succeeded(u32),
 }
 
 /// Tells whoever started this process.
@@ -30,11 +32,12 @@ fn tell(socket: &OsStr, turn: Turn) -> io::Result<()> {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(socket)?,
     };
-    let text: &[u8] = match turn {
-        Turn::Ready => b"READY=1\nSTATUS=Serving",
-        Turn::Stopping => b"STOPPING=1\nSTATUS=Draining",
+    let text = match turn {
+        Turn::Ready => "READY=1\nSTATUS=Serving".into(),
+        Turn::Stopping => "STOPPING=1\nSTATUS=Draining".into(),
+        Turn::Succeeded(process) => format!("READY=1\nMAINPID={process}\nSTATUS=Serving"),
     };
-    UnixDatagram::unbound()?.send_to_addr(text, &address).map(|_| ())
+    UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address).map(|_| ())
 }
 
 #[cfg(test)]
@@ -59,6 +62,8 @@ mod tests {
         assert!(received(&socket).starts_with("READY=1\n"));
         tell(path.as_os_str(), Turn::Stopping).unwrap();
         assert!(received(&socket).starts_with("STOPPING=1\n"));
+        tell(path.as_os_str(), Turn::Succeeded(4711)).unwrap();
+        assert!(received(&socket).contains("\nMAINPID=4711\n"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(super) struct Keeper {
     pub(super) overview: Arc<Overview>,
     pub(super) workers: Workers,
     pub(super) caretaker: Caretaker,
+    pub(super) upgrades: mpsc::Sender<oneshot::Sender<Reply>>,
 }
 
 impl Keeper {
@@ -46,7 +47,15 @@ impl Keeper {
         loop {
             tokio::select! {
                 _ = &mut stopping => break,
-                Some(Order::Reload(reply)) = inbox.recv() => {
+                Some(order) = inbox.recv() => {
+                    let reply = match order {
+                        Order::Reload(reply) => reply,
+                        // Full means that one is under way: the sender is dropped, and whoever asked is told.
+                        Order::Upgrade(reply) => {
+                            let _ = self.upgrades.try_send(reply);
+                            continue;
+                        }
+                    };
                     let outcome = self.reload("the control socket").await;
                     watch = if outcome.done { self.watch() } else { Watch::begin(&self.loaded.files) };
                     let _ = reply.send(outcome);
