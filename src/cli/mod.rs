@@ -19,6 +19,7 @@ pub mod output;
 mod revoke;
 mod policy;
 mod run;
+mod schema;
 
 use output::{Color, Format, Terminal};
 
@@ -76,6 +77,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Policy(policy::Args),
+    Schema(schema::Args),
     /// Have a running Portcullis read its configuration again
     ///
     /// A configuration with faults leaves everything as it is, and the faults are shown here.
@@ -102,6 +104,7 @@ impl Command {
             Self::Run(args) => run::run(args, terminal),
             Self::Check(args) => check::run(args, terminal),
             Self::Policy(args) => policy::run(args, terminal),
+            Self::Schema(args) => schema::run(args, terminal),
             Self::Reload(args) => control::reload(args, terminal),
             Self::Upgrade(args) => control::upgrade(args, terminal),
             Self::Revoke(args) => revoke::run(args, terminal),

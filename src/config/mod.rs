@@ -15,6 +15,7 @@ mod outbound;
 pub mod policy;
 pub mod reader;
 pub mod route;
+pub mod schema;
 mod secret;
 mod settings;
 mod token;
