@@ -74,6 +74,16 @@ impl Algorithm {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
     }
 
+    /// The shortest secret that it may use, in bytes: as long as its hash (RFC 7518 section 3.2). 0 without a secret.
+    pub const fn least_secret(self) -> usize {
+        match self {
+            Self::Hs256 => 32,
+            Self::Hs384 => 48,
+            Self::Hs512 => 64,
+            _ => 0,
+        }
+    }
+
     pub(super) fn key_kind(self) -> KeyKind {
         let ec = |curve, verification| KeyKind::Ec { curve, verification };
         match self {

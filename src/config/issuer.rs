@@ -13,8 +13,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// A key set is fetched again after this at the latest.
 const REFRESH: Duration = Duration::from_secs(600);
 const STALE_IF_ERROR: Duration = Duration::from_secs(3600);
-/// RFC 7518 section 3.2: at least as long as the hash.
-const LEAST_SECRET: usize = 32;
 
 /// Algorithms where the configuration names none: no shared secrets, nothing that is rare.
 const ALGORITHMS: &[Algorithm] =
@@ -117,8 +115,10 @@ impl Origins<'_> {
         }
         if let Some(value) = &self.secret {
             let secret = secret::read(value, base)?;
-            if secret.expose().len() < LEAST_SECRET {
-                value.fault(format!("a shared secret has at least {LEAST_SECRET} bytes"), None);
+            let short = |algorithm: &&Algorithm| secret.expose().len() < algorithm.least_secret();
+            if let Some(algorithm) = algorithms.iter().find(short) {
+                let least = algorithm.least_secret();
+                value.fault(format!("a shared secret for {algorithm} has at least {least} bytes"), None);
             }
             return Some(KeyOrigin::Secret(SharedSecret::new(secret.expose().clone())));
         }

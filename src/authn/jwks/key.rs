@@ -72,10 +72,13 @@ impl VerifyingKey {
         Ok(Self { id, thumbprint: thumbprint(&jwk)?, verifiers })
     }
 
-    /// A secret that the configuration shares with one issuer by name.
+    /// A secret that the configuration shares with one issuer by name. It verifies nothing under a hash that is longer
+    /// than itself (RFC 7518 section 3.2).
     pub(crate) fn shared_secret(secret: &[u8], allowed: &[Algorithm]) -> Self {
         let verifier = |algorithm: &Algorithm| match algorithm.key_kind() {
-            KeyKind::Secret(hash) => Some((*algorithm, Verifier::Secret(Box::new(hmac::Key::new(hash, secret))))),
+            KeyKind::Secret(hash) if secret.len() >= hash.digest_algorithm().output_len() => {
+                Some((*algorithm, Verifier::Secret(Box::new(hmac::Key::new(hash, secret)))))
+            }
             _ => None,
         };
         Self { id: None, thumbprint: [0; 32], verifiers: allowed.iter().filter_map(verifier).collect() }
@@ -174,7 +177,21 @@ fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyFault> {
     if !odd(modulus) || !odd(exponent) || exponent == [1] {
         return Err(KeyFault::Malformed);
     }
+    if is_from_a_weak_generator(modulus) {
+        return Err(KeyFault::Weak);
+    }
     if (LEAST_RSA_BITS..=MOST_RSA_BITS).contains(&bits) { Ok(()) } else { Err(KeyFault::Size) }
+}
+
+/// CVE-2017-15361: the primes of one maker's chips are powers of 65537 modulo many small primes, so their product is one,
+/// too; and such keys can be factored. Of other keys one in some hundred million looks like that.
+fn is_from_a_weak_generator(modulus: &[u8]) -> bool {
+    let is_prime = |number: &u32| (2..*number).all(|divisor| !number.is_multiple_of(divisor));
+    (3..168).filter(is_prime).all(|prime| {
+        let rest = modulus.iter().fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        let powers = std::iter::successors(Some(1), |power| Some(power * (65537 % prime) % prime));
+        powers.take(prime as usize).any(|power| power == rest)
+    })
 }
 
 fn is_for_signatures(jwk: &Jwk) -> bool {
@@ -211,6 +228,9 @@ pub(crate) enum KeyFault {
     /// Fits none of the algorithms that the issuer may use.
     #[error("fits none of the issuer's algorithms")]
     Algorithm,
+    /// RSA whose primes can be found (CVE-2017-15361).
+    #[error("an RSA key of a generator whose keys can be factored")]
+    Weak,
     /// RSA of less than 2048 or more than 8192 bits.
     #[error("an RSA key of less than 2048 or more than 8192 bits")]
     Size,

@@ -99,3 +99,6 @@ fn is_other_token(claims: &Claims) -> bool {
 fn looks_like_id_token(claims: &Claims) -> bool {
     ["nonce", "at_hash", "c_hash"].iter().any(|name| claims.member(name).is_some())
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,6 +105,7 @@ fn every_fault_has_its_line() {
         ("algorithms = [\"HS256\"]", "do not fit"),
         ("shared_secret = { file = \"long\" }", "do not fit"),
         ("algorithms = [\"HS256\"]\nshared_secret = { file = \"short\" }", "at least 32"),
+        ("algorithms = [\"HS256\", \"HS512\"]\nshared_secret = { file = \"long\" }", "HS512 has at least 64"),
         ("algorithms = [\"HS256\"]\nshared_secret = \"0123456789abcdef0123456789abcdef\"", "must not stand"),
         ("algorithms = [\"HS256\"]\nshared_secret = { env = \"PORTCULLIS_NO_SUCH\" }", "the environment has no"),
         ("jwks = \"missing.json\"", "cannot read"),
