@@ -2,7 +2,7 @@
 //! is answered frame by frame, and the next client is served.
 
 use portcullis::listener::ClientPolicy;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -19,6 +19,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 
@@ -35,6 +36,45 @@ async fn next(from: &mut ReadHalf<TlsStream<TcpStream>>) -> Option<(u8, u32, Vec
     let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
     from.read_exact(&mut payload).await.ok()?;
     Some((kind, u32::from_be_bytes([s1, s2, s3, s4]), payload))
+}
+
+/// A client that speaks frames.
+pub struct Frames {
+    from: ReadHalf<TlsStream<TcpStream>>,
+    to: WriteHalf<TlsStream<TcpStream>>,
+}
+
+impl Frames {
+    pub const GOAWAY: u8 = GOAWAY;
+
+    /// Says hello.
+    pub async fn open(running: &Running) -> Self {
+        let client = Client::new(None, &["h2"]);
+        let (from, mut to) = tokio::io::split(running.connect(&client, "edge.test").await.unwrap());
+        to.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
+        Self { from, to }
+    }
+
+    pub async fn send(&mut self, frames: &[u8]) {
+        self.to.write_all(frames).await.unwrap();
+    }
+
+    pub async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+        let next = next(&mut self.from).await?;
+        if next.0 == PING {
+            // Whoever closes in order asks whether everything was heard.
+            self.send(&frame(PING, 1, 0, &next.2)).await;
+        }
+        Some(next)
+    }
+
+    /// Waits until the server has heard the hello.
+    pub async fn settle(&mut self) {
+        let mut heard = 0;
+        while heard < 2 {
+            heard += usize::from(self.next().await.unwrap().0 == SETTINGS);
+        }
+    }
 }
 
 fn house() -> Running {
@@ -108,10 +148,8 @@ async fn empty_pieces_of_a_body_end_the_connection() {
 #[tokio::test]
 async fn limits_are_told_before_the_first_request() {
     let running = house();
-    let client = Client::new(None, &["h2"]);
-    let (mut from, mut to) = tokio::io::split(running.connect(&client, "edge.test").await.unwrap());
-    to.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
-    let (kind, _, payload) = next(&mut from).await.unwrap();
+    let mut frames = Frames::open(&running).await;
+    let (kind, _, payload) = frames.next().await.unwrap();
     assert_eq!(kind, SETTINGS);
     let settings: Vec<(u16, u32)> = payload
         .chunks_exact(6)
@@ -128,17 +166,15 @@ async fn more_streams_than_allowed_are_refused() {
     let mut house = House::new(ClientPolicy::Off);
     house.limits.streams = 2;
     let running = house.run();
-    let client = Client::new(None, &["h2"]);
-    let (mut from, mut to) = tokio::io::split(running.connect(&client, "edge.test").await.unwrap());
-    let mut talk = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    let mut frames = Frames::open(&running).await;
     // With a window of nothing every answer stays open.
-    talk.extend(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    let mut talk = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
     for number in 0..3 {
         talk.extend(frame(HEADERS, 5, stream(number), HEAD));
     }
-    to.write_all(&talk).await.unwrap();
+    frames.send(&talk).await;
     loop {
-        let (kind, stream, payload) = next(&mut from).await.unwrap();
+        let (kind, stream, payload) = frames.next().await.unwrap();
         if kind == RST_STREAM {
             assert_eq!((stream, &payload[..]), (5, &7_u32.to_be_bytes()[..]), "REFUSED_STREAM");
             return;

@@ -5,6 +5,7 @@
 mod authorities;
 mod certificates;
 mod clients;
+mod drain;
 mod floods;
 mod hello;
 mod revocation;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -83,7 +84,10 @@ impl House {
     }
 }
 
-/// Answers with what is known of the connection.
+/// Requests that are open for good, in this test's own process.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// Answers with what is known of the connection; a request for `held.test` is never answered.
 async fn answer(request: Request<hyper::body::Incoming>, connection: Arc<Connection>) -> Response<Full<Bytes>> {
     let peer = match &connection.peer {
         PeerCertificate::Absent => String::from("absent"),
@@ -91,6 +95,10 @@ async fn answer(request: Request<hyper::body::Incoming>, connection: Arc<Connect
         PeerCertificate::Verified(identity) => format!("verified {}", identity.facts().trust),
     };
     let host = request.headers().get("host").and_then(|host| host.to_str().ok()).or(request.uri().host());
+    if host == Some("held.test") {
+        HELD.fetch_add(1, Ordering::Release);
+        return std::future::pending().await;
+    }
     let (profile, resumed) =
         connection.tls.as_ref().map_or((String::new(), false), |tls| (tls.profile.to_string(), tls.resumed));
     Response::builder()
@@ -107,11 +115,19 @@ async fn answer(request: Request<hyper::body::Incoming>, connection: Arc<Connect
 pub struct Running {
     pub house: House,
     pub address: SocketAddr,
-    events: Arc<Mutex<Vec<ConnectionEvent>>>,
+    pub events: Arc<Mutex<Vec<ConnectionEvent>>>,
     pub workers: Workers,
 }
 
 impl Running {
+    /// Waits until the next request that is never answered is here.
+    pub async fn begun(&self) {
+        while HELD.load(Ordering::Acquire) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        HELD.store(0, Ordering::Release);
+    }
+
     /// Waits for the first event of a kind that fits.
     pub async fn event(&self, fits: impl Fn(EventKind) -> bool) -> ConnectionEvent {
         for _ in 0..500 {
