@@ -1,5 +1,6 @@
 //! The number of one request: the same in the answer, in every record of it, and in what the service behind is told.
 
+use std::cell::RefCell;
 use std::fmt;
 
 /// 128 random bits, written as 32 lower-case hexadecimal digits. It says nothing of the request and opens nothing.
@@ -25,20 +26,74 @@ impl fmt::Debug for RequestId {
     }
 }
 
+/// Random bytes that may be known to everybody: they are drawn ahead and lie in memory until they are used.
 pub(super) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    #[expect(clippy::expect_used, reason = "AWS-LC ends the process itself when the system gives no randomness")]
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system gives randomness");
-    bytes
+    STOCK.with_borrow_mut(Stock::take)
 }
 
-pub(super) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+/// One draw of many bytes costs what one of a few does.
+struct Stock {
+    bytes: [u8; 1024],
+    left: usize,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { bytes: [0; 1024], left: 0 }) };
+}
+
+impl Stock {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        if self.left < N {
+            #[expect(
+                clippy::expect_used,
+                reason = "AWS-LC ends the process itself when the system gives no randomness"
+            )]
+            aws_lc_rs::rand::fill(&mut self.bytes).expect("the system gives randomness");
+            self.left = self.bytes.len();
+        }
+        let mut taken = [0; N];
+        let (rest, _) = self.bytes.split_at(self.left);
+        self.left -= N;
+        for (to, from) in taken.iter_mut().zip(rest.iter().rev()) {
+            *to = *from;
+        }
+        taken
+    }
+}
+
+/// Writes all digits at once: a formatter costs far more than a digit.
+pub(super) fn write_hex<const N: usize>(f: &mut fmt::Formatter<'_>, bytes: &[u8; N]) -> fmt::Result {
+    let pairs = bytes.map(|byte| [digit(byte >> 4), digit(byte & 0xf)]);
+    f.write_str(std::str::from_utf8(pairs.as_flattened()).map_err(|_| fmt::Error)?)
+}
+
+const fn digit(half: u8) -> u8 {
+    if half < 10 { b'0' + half } else { b'a' + half - 10 }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::RequestId;
+    use super::{RequestId, Stock};
+
+    #[test]
+    fn no_byte_is_given_twice() {
+        let mut stock = Stock { bytes: [0; 1024], left: 0 };
+        let given: std::collections::HashSet<[u8; 24]> = (0..1000).map(|_| stock.take()).collect();
+        assert_eq!(given.len(), 1000);
+        assert!(given.iter().all(|bytes| *bytes != [0; 24]));
+        stock.bytes = std::array::from_fn(|index| u8::try_from(index % 256).unwrap());
+        stock.left = 48;
+        let (first, second): ([u8; 24], [u8; 24]) = (stock.take(), stock.take());
+        assert!(first.iter().all(|byte| (24..48).contains(byte)) && second.iter().all(|byte| *byte < 24));
+        assert_eq!(stock.left, 0, "the next draws anew");
+    }
+
+    #[test]
+    fn every_byte_has_its_two_digits() {
+        let id = RequestId(std::array::from_fn(|index| u8::try_from(index * 17).unwrap()));
+        assert_eq!(id.to_string(), "00112233445566778899aabbccddeeff");
+        assert_eq!(RequestId([0x0f; 16]).to_string(), "0f".repeat(16));
+    }
 
     #[test]
     fn ids_differ_and_are_32_lower_case_digits() {

@@ -81,24 +81,21 @@ impl Reserved {
     pub(in crate::upstream) fn strip(&self, headers: &mut HeaderMap, owned: &[HeaderName]) {
         remove_named_by_connection(headers);
         let owned: Vec<Plain> = owned.iter().map(Plain::of).collect();
-        retain(headers, |name, plain| {
-            !self.is_reserved(name) && !owned.iter().any(|owned| owned.as_bytes() == plain.as_bytes())
-        });
+        retain(headers, |plain| !self.holds(plain) && !owned.iter().any(|owned| owned.as_bytes() == plain.as_bytes()));
     }
 
     /// Takes out of a request's trailers what may not stand there.
     pub(in crate::upstream) fn strip_trailers(&self, trailers: &mut HeaderMap) {
-        retain(trailers, |name, plain| !self.is_reserved(name) && !is_one_of(plain, NOT_IN_TRAILERS));
+        retain(trailers, |plain| !self.holds(plain) && !is_one_of(plain, NOT_IN_TRAILERS));
     }
 
-    /// Whether only the gateway may set `name`.
-    pub(in crate::upstream) fn is_reserved(&self, name: &HeaderName) -> bool {
-        let plain = Plain::of(name);
-        is_hop_by_hop(&plain)
-            || is_ours(&plain)
+    /// Whether only the gateway may set the field.
+    fn holds(&self, plain: &Plain) -> bool {
+        is_hop_by_hop(plain)
+            || is_ours(plain)
             || self.0.contains(plain.as_bytes())
-            || is_one_of(&plain, &["content-length"])
-            || (plain.folded && is_one_of(&plain, OTHERWISE_SPELLED))
+            || is_one_of(plain, &["content-length"])
+            || (plain.folded && is_one_of(plain, OTHERWISE_SPELLED))
     }
 }
 
@@ -112,7 +109,7 @@ pub fn is_owned(name: &HeaderName) -> bool {
 /// (`Alt-Svc`, RFC 7838), and names that only the gateway uses.
 pub(in crate::upstream) fn strip_response(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
-    retain(headers, |_, plain| {
+    retain(headers, |plain| {
         !is_hop_by_hop(plain)
             && !is_one_of(plain, &["alt-svc", "proxy-connection", "proxy-authenticate", "proxy-authentication-info"])
             && !plain.as_bytes().starts_with(b"x-portcullis-")
@@ -121,11 +118,11 @@ pub(in crate::upstream) fn strip_response(headers: &mut HeaderMap) {
 
 /// Takes out of an answer's trailers what may not stand there.
 pub(in crate::upstream) fn strip_response_trailers(trailers: &mut HeaderMap) {
-    retain(trailers, |_, plain| !is_hop_by_hop(plain) && !is_one_of(plain, NOT_IN_TRAILERS) && !is_ours(plain));
+    retain(trailers, |plain| !is_hop_by_hop(plain) && !is_one_of(plain, NOT_IN_TRAILERS) && !is_ours(plain));
 }
 
-fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName, &Plain) -> bool) {
-    let gone: Vec<HeaderName> = headers.keys().filter(|name| !keep(name, &Plain::of(name))).cloned().collect();
+fn retain(headers: &mut HeaderMap, keep: impl Fn(&Plain) -> bool) {
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| !keep(&Plain::of(name))).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
