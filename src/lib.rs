@@ -17,6 +17,7 @@
 
 pub mod identity;
 pub mod telemetry;
+pub mod state;
 pub mod outbound;
 pub mod request;
 pub mod route;

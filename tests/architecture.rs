@@ -13,9 +13,10 @@ use source::{Path, Root, functions, paths, production, tokens};
 mod source;
 
 /// A module names modules to its left, never to its right.
-const LINE: [&str; 19] = [
+const LINE: [&str; 20] = [
     "identity",
     "telemetry",
+    "state",
     "outbound",
     "request",
     "route",

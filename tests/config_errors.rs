@@ -110,13 +110,18 @@ const SPOILED: &[(&str, &str, &str)] = &[
     ("[upstream.wiki]", "[upstream.wiki]\nidentity = { assertion = \"X-Who\" }", "and there is no [assertion]"),
     (
         "[upstream.wiki]",
-        "[assertion]\nissuer = \"https://gate.example\"\nstate = \"state\"\nlistener = \"inside\"\n[upstream.wiki]",
+        "[assertion]\nissuer = \"https://gate.example\"\nlistener = \"inside\"\n[upstream.wiki]",
         "there is no listener `inside` (known are: edge)",
     ),
     (
         "mode = \"optional\", trust = [\"corp\"] }",
-        "mode = \"required\", trust = [\"corp\"] }\n[assertion]\nissuer = \"https://gate.example\"\nstate = \"state\"\nlistener = \"edge\"",
+        "mode = \"required\", trust = [\"corp\"] }\n[assertion]\nissuer = \"https://gate.example\"\nlistener = \"edge\"",
         "name a listener with mode optional or off",
+    ),
+    (
+        "[issuer.corp]",
+        "[assertion]\nissuer = \"https://gate.example\"\nlistener = \"edge\"\n[issuer.corp]",
+        "portcullis.toml:11:1: [assertion] needs a state directory for its keys",
     ),
     ("[issuer.corp]", "[login.staff]\nissuer = \"corp\"\n[issuer.corp]", "[login] is not built yet"),
     ("host     =", "hots     =", "policies/wiki.toml:4:1: unknown key `hots` in this [[route]] (did you mean `host`?)"),

@@ -107,6 +107,7 @@ impl House {
         let main = format!(
             r#"
 workers = 2
+state = "state"
 [[listener]]
 name    = "edge"
 address = "127.0.0.1:0"
@@ -129,7 +130,6 @@ endpoints = ["http://{echo}"]
 identity = {{ user = "X-Auth-User", groups = "X-Auth-Groups", assertion = "X-Assertion" }}
 [assertion]
 issuer = "https://gate.example"
-state = "state"
 listener = "edge"
 [audit]
 file = {{ path = "audit.jsonl" }}

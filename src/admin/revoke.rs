@@ -46,7 +46,12 @@ pub(super) fn revoke(body: &[u8], revocations: &Revocations, now: Timestamp) -> 
     };
     let Ok(until) = now.checked_add(kept) else { return refused("`seconds` reaches beyond all calendars") };
     match revocations.revoke(what, now, until) {
-        Ok(()) => Reply { done: true, message: format!("revoked; kept until {until}") },
+        Ok(()) if revocations.are_kept() => Reply { done: true, message: format!("revoked; kept until {until}") },
+        Ok(()) => {
+            let message =
+                format!("revoked; kept until {until}, or until this process ends: there is no state directory");
+            Reply { done: true, message }
+        }
         Err(error) => Reply { done: false, message: error.to_string() },
     }
 }

@@ -32,7 +32,7 @@ pub use error::{AuthnError, BindingFault, DpopFault};
 pub use identified::Identified;
 pub use introspection::ClientAuthError;
 pub use jwks::{KeySet, KeySetError};
-pub use revocations::{Revocation, Revocations, RevocationsFull, Revoked};
+pub use revocations::{Revocation, Revocations, RevokeError, Revoked};
 pub use settings::{
     Audiences, ClientAuth, GroupsClaim, GroupsForm, IntrospectionCache, IntrospectionClient, IntrospectionSettings,
     IssuerSettings, KeyOrigin, RefreshSettings, SharedSecret, TokenRules, TokenType,

@@ -12,8 +12,8 @@ const MAX_TOKEN: u64 = 64 * 1024;
 
 /// Take a token away, or every token of somebody
 ///
-/// Counts at once and in every worker, cached tokens and open connections included. A revocation is kept in the memory of
-/// the running process: make it at the issuer, too, so that it outlives a restart.
+/// Counts at once and in every worker, cached tokens and open connections included. With `state` in the configuration it
+/// outlives a restart. Make it at the issuer, too: others rest on the token as well.
 #[derive(clap::Args, Debug)]
 #[group(id = "revocation")]
 #[command(after_help = "\

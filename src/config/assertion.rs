@@ -1,6 +1,5 @@
 //! Reads `[assertion]`: the JWT of our own that services are told by who asks.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::fault::Located;
@@ -8,6 +7,7 @@ use super::outbound::duration;
 use super::reader::{Table, Value};
 use crate::identity::Name;
 use crate::listener::{self, ClientPolicy, Door};
+use crate::state::StateDirectory;
 use crate::upstream::AssertionSettings;
 use crate::upstream::settings::{IdentityValue, Settings};
 
@@ -15,16 +15,16 @@ const LIFETIME: Duration = Duration::from_secs(300);
 const LEAST: Duration = Duration::from_secs(30);
 const MOST: Duration = Duration::from_secs(3_600);
 
-/// Reads `[assertion]` of `root`; paths count from `base`. Upstreams that send assertions need it.
+/// Reads `[assertion]` of `root`. Upstreams that send assertions need it, and it needs a state directory.
 pub(super) fn read(
     root: &Table<'_>,
-    base: &Path,
+    state: Option<&StateDirectory>,
     listeners: &[listener::Settings],
     upstreams: &[(Located<Name>, Option<Settings>)],
 ) -> Option<AssertionSettings> {
     let Some(table) = root.table("assertion") else {
         for (name, _) in upstreams.iter().filter(|(_, settings)| settings.as_ref().is_some_and(sends)) {
-            let hint = String::from("write [assertion] with an issuer, a state directory and a listener");
+            let hint = String::from("write [assertion] with an issuer and a listener");
             root.faults().error(
                 &name.at,
                 format!("[upstream.{}] sends assertions, and there is no [assertion]", name.value),
@@ -34,10 +34,14 @@ pub(super) fn read(
         return None;
     };
     let issuer = table.require("issuer").and_then(|value| value.string());
-    let state = table.require("state").and_then(|value| value.output_path(base));
+    if state.is_none() {
+        let hint =
+            String::from("write state = \"state\" before the first table: a directory for what outlives the process");
+        root.faults().error(&table.at(), "[assertion] needs a state directory for its keys", hint);
+    }
     let listener = table.require("listener").and_then(|value| listener_of(&value, listeners));
     let lifetime = duration(&table, "lifetime", LEAST, MOST).unwrap_or(LIFETIME);
-    Some(AssertionSettings { issuer: issuer?.into(), state: state?, listener: listener?, lifetime })
+    Some(AssertionSettings { issuer: issuer?.into(), state: state?.clone(), listener: listener?, lifetime })
 }
 
 fn sends(settings: &Settings) -> bool {

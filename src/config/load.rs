@@ -20,6 +20,7 @@ use crate::policy::trial::{Difference, Trial};
 use crate::policy::{Policy, PolicyVersion};
 use crate::request::IntakeSettings;
 use crate::route::{Route, Routes};
+use crate::state::StateDirectory;
 
 /// The file that everything else is named in.
 pub const MAIN_FILE: &str = "portcullis.toml";
@@ -78,7 +79,8 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
     let issuers = issuer::read(&root, directory);
     let servers = introspection::read(&root, directory);
     let upstreams = upstream::read(&root, directory);
-    let assertion = assertion::read(&root, directory, &listeners, &upstreams);
+    let state = root.get("state").and_then(|value| value.output_path(directory)).map(StateDirectory::new);
+    let assertion = assertion::read(&root, state.as_ref(), &listeners, &upstreams);
     let audit = audit::read_audit(&root, directory);
     let admin = audit::read_admin(&root, directory);
     let log = audit::read_log(&root);
@@ -113,6 +115,7 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
         sources: sources?,
         policy,
         upstreams: upstreams.into_iter().filter_map(|(_, settings)| settings).collect(),
+        state,
         assertion,
         audit,
         admin,

@@ -12,6 +12,7 @@ use crate::listener;
 use crate::policy::Policy;
 use crate::request::IntakeSettings;
 use crate::route::Routes;
+use crate::state::StateDirectory;
 use crate::telemetry::LogSettings;
 use crate::upstream;
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub policy: Arc<Policy>,
     /// Who answers.
     pub upstreams: Vec<upstream::settings::Settings>,
+    /// Where what outlives the process is kept: revocations, the keys of assertions.
+    pub state: Option<StateDirectory>,
     /// How services are told who asks, by a JWT of our own.
     pub assertion: Option<upstream::AssertionSettings>,
     /// Where decisions are recorded.

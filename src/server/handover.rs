@@ -145,13 +145,9 @@ impl Inheritance {
         Ok(inheritance)
     }
 
-    /// What was revoked before this process began.
-    pub(super) fn revocations(&self) -> io::Result<Arc<Revocations>> {
-        let revocations: Arc<Revocations> = Arc::default();
-        for revoked in &self.revoked {
-            revocations.restore(revoked).map_err(io::Error::other)?;
-        }
-        Ok(revocations)
+    /// Takes over what was revoked before this process began.
+    pub(super) fn restore(&self, revocations: &Revocations) -> io::Result<()> {
+        self.revoked.iter().try_for_each(|revoked| revocations.restore(revoked).map_err(io::Error::other))
     }
 
     /// Tells the process before that this one serves; from here on it drains.

@@ -71,6 +71,14 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error("the audit log cannot be opened: {0}")]
     Audit(std::io::Error),
+    /// What outlives the process cannot be had.
+    #[error("the state directory {place} cannot be used: {error}")]
+    State {
+        /// The directory.
+        place: String,
+        /// What is wrong.
+        error: std::io::Error,
+    },
     /// An admin surface cannot be bound.
     #[error("the {surface} cannot be bound at {place}: {error}")]
     Admin {
@@ -119,7 +127,8 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     let probes = bind_probes(&settings.admin, &mut inheritance).await?;
     let control = bind_control(&settings.admin, &mut inheritance)?;
     let held = hold(settings, &sockets, probes.as_ref(), control.as_ref()).map_err(StartError::Handover)?;
-    let revocations = inheritance.revocations().map_err(StartError::Handover)?;
+    let revocations = Arc::new(revocations(settings, &clock)?);
+    inheritance.restore(&revocations).map_err(StartError::Handover)?;
     let snapshot = build::snapshot(settings, &revocations, &clock, None).map_err(StartError::Sources)?;
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let audit = audit::start(settings.audit.clone()).map_err(StartError::Audit)?;
@@ -244,6 +253,12 @@ impl Server {
         finish(&self.overview.audit).await;
         drained
     }
+}
+
+fn revocations(settings: &config::Settings, clock: &Clock) -> Result<Revocations, StartError> {
+    let Some(state) = &settings.state else { return Ok(Revocations::default()) };
+    let failed = |error| StartError::State { place: state.path().display().to_string(), error };
+    Revocations::kept_in(state.clone(), clock.now()).map_err(failed)
 }
 
 async fn finish(audit: &AuditHandle) {

@@ -65,6 +65,9 @@ impl Keeper {
                     watch = if outcome.done { self.watch() } else { Watch::begin(&self.loaded.files) };
                 }
                 _ = tick.tick() => {
+                    if let Err(error) = self.revocations.follow(self.clock.now()) {
+                        tracing::error!(%error, "revocations of other processes cannot be read");
+                    }
                     if watch.settled_change(&self.loaded.files) && self.reload("changed files").await.done {
                         watch = self.watch();
                     }
@@ -137,6 +140,8 @@ fn needs_restart(old: &Loaded, new: &Loaded) -> Option<String> {
         "[admin]"
     } else if old.audit != new.audit {
         "[audit]"
+    } else if old.state != new.state {
+        "`state`"
     } else if old.workers != new.workers {
         "`workers`"
     } else if old.limits != new.limits {

@@ -14,7 +14,7 @@ mod ring;
 mod store;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ use jiff::Timestamp;
 
 pub(super) use self::claims::{Assertions, Speaker};
 use self::ring::Ring;
-use self::store::Store;
 use crate::identity::Name;
+use crate::state::StateDirectory;
 
 /// How often the keys' ages are looked at.
 const WATCH: Duration = Duration::from_secs(600);
@@ -35,8 +35,8 @@ const WATCH: Duration = Duration::from_secs(600);
 pub struct AssertionSettings {
     /// `iss`.
     pub issuer: Box<str>,
-    /// The directory that the keys are in.
-    pub state: PathBuf,
+    /// Where the keys are.
+    pub state: StateDirectory,
     /// The listener that publishes the public keys.
     pub listener: Name,
     /// From `iat` to `exp`.
@@ -51,7 +51,7 @@ pub struct Signer {
 
 /// The keys cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("[assertion]: {}: {error}", .directory.display())]
+#[error("the keys of [assertion] cannot be had: {}: {error}", .directory.display())]
 pub struct AssertionError {
     directory: PathBuf,
     error: io::Error,
@@ -66,7 +66,7 @@ impl Signer {
         settings: &AssertionSettings,
         now: impl Fn() -> Timestamp + Send + 'static,
     ) -> Result<Arc<Self>, AssertionError> {
-        let error = |error| AssertionError { directory: settings.state.clone(), error };
+        let error = |error| AssertionError { directory: settings.state.path().to_path_buf(), error };
         let ring = arranged(&settings.state, now()).map_err(error)?;
         let signer = Arc::new(Self { settings: settings.clone(), ring: ArcSwap::from_pointee(ring) });
         tokio::spawn(look_after(Arc::downgrade(&signer), now));
@@ -95,13 +95,13 @@ impl std::fmt::Debug for Signer {
 }
 
 /// Reads, arranges and, when that changed anything, writes.
-fn arranged(directory: &Path, now: Timestamp) -> io::Result<Ring> {
-    let store = Store::hold(directory)?;
-    let known = store.read()?;
+fn arranged(state: &StateDirectory, now: Timestamp) -> io::Result<Ring> {
+    let held = state.hold()?;
+    let known = store::read(state)?;
     let before: Vec<_> = known.iter().map(|key| key.id().to_owned()).collect();
     let ring = Ring::arrange(known, now).ok_or_else(|| io::Error::other("no key can be made"))?;
     if !ring.keys().iter().map(|key| key.id()).eq(before.iter().map(String::as_str)) {
-        store.write(ring.keys())?;
+        store::write(&held, ring.keys())?;
     }
     Ok(ring)
 }
@@ -111,8 +111,8 @@ async fn look_after(signer: std::sync::Weak<Signer>, now: impl Fn() -> Timestamp
     loop {
         tokio::time::sleep(WATCH).await;
         let Some(signer) = signer.upgrade() else { return };
-        let (directory, now) = (signer.settings.state.clone(), now());
-        match tokio::task::spawn_blocking(move || arranged(&directory, now)).await {
+        let (state, now) = (signer.settings.state.clone(), now());
+        match tokio::task::spawn_blocking(move || arranged(&state, now)).await {
             Ok(Ok(ring)) => signer.ring.store(Arc::new(ring)),
             Ok(Err(error)) => {
                 tracing::error!(%error, "the keys of assertions could not be looked after; the old ones go on")

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{AssertionSettings, Assertions, Signer, Speaker};
 use crate::identity::{Confirmation, Name, Scope, TokenFacts};
+use crate::state::StateDirectory;
 use crate::upstream::tests::harness;
 
 fn now() -> Timestamp {
@@ -21,7 +22,7 @@ fn now() -> Timestamp {
 fn settings(state: &Path) -> AssertionSettings {
     AssertionSettings {
         issuer: "https://gate.example".into(),
-        state: state.into(),
+        state: StateDirectory::new(state.into()),
         listener: Name::new("inside"),
         lifetime: Duration::from_secs(300),
     }

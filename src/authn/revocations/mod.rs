@@ -1,6 +1,10 @@
-//! What was revoked here, by an operator: it counts at once, for every worker, cached tokens included.
+//! What was revoked here, by an operator: it counts at once, for every worker, cached tokens included. With a state
+//! directory it outlives the process, and reaches others that share the directory.
+
+mod journal;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -9,7 +13,9 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use self::journal::Journal;
 use crate::identity::{Issuer, Principal, TokenFacts};
+use crate::state::StateDirectory;
 
 /// The most revocations that are kept; one more is an error for whoever asks, never a silent loss of an older one.
 const MOST: usize = 100_000;
@@ -36,10 +42,12 @@ pub struct Revocations {
     generation: AtomicU64,
     entries: RwLock<HashMap<Revocation, Entry>>,
     subscribers: Mutex<Vec<Sender<Revoked>>>,
+    journal: Option<Mutex<Journal>>,
 }
 
-/// One revocation, in a form that another process understands.
+/// One revocation, in a form that another process understands, or a later one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Revoked {
     /// SHA-256 of a token, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,25 +113,61 @@ struct Entry {
 }
 
 impl Revocations {
+    /// The revocations that a state directory keeps.
+    ///
+    /// # Errors
+    /// When the directory or its file cannot be used, or the file is damaged: what was revoked must not count again.
+    pub fn kept_in(state: StateDirectory, now: Timestamp) -> io::Result<Self> {
+        let (journal, kept) = Journal::open(state, now)?;
+        let generation = AtomicU64::new(u64::from(!kept.is_empty()));
+        let (entries, journal) = (RwLock::new(kept.into_iter().collect()), Some(Mutex::new(journal)));
+        Ok(Self { generation, entries, journal, ..Self::default() })
+    }
+
+    /// Whether they outlive this process.
+    pub const fn are_kept(&self) -> bool {
+        self.journal.is_some()
+    }
+
     /// Revokes from `now` until `until`; after that the token itself must have expired.
     ///
     /// # Errors
-    /// [`RevocationsFull`] when 100 000 revocations are in force.
-    pub fn revoke(&self, what: Revocation, now: Timestamp, until: Timestamp) -> Result<(), RevocationsFull> {
+    /// [`RevokeError`]. What could not be kept counts in this process all the same.
+    pub fn revoke(&self, what: Revocation, now: Timestamp, until: Timestamp) -> Result<(), RevokeError> {
+        let news = self.insert(what, Entry { at: now, until }, now)?;
+        let (Some(revoked), Some(journal)) = (news, &self.journal) else { return Ok(()) };
+        let journal = journal.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.append(&revoked).map_err(RevokeError::NotKept)
+    }
+
+    /// Takes over what other processes revoked that share the state directory.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn follow(&self, now: Timestamp) -> io::Result<()> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let news = journal.lock().unwrap_or_else(PoisonError::into_inner).follow()?;
+        for (what, entry) in news.into_iter().filter(|(_, entry)| entry.until > now) {
+            self.insert(what, entry, now).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    fn insert(&self, what: Revocation, entry: Entry, now: Timestamp) -> Result<Option<Revoked>, RevokeError> {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= MOST {
             entries.retain(|_, entry| entry.until > now);
         }
         if entries.len() >= MOST && !entries.contains_key(&what) {
-            return Err(RevocationsFull);
+            return Err(RevokeError::Full);
         }
         let before = entries.get(&what).copied();
         let entry = Entry {
-            at: before.map_or(now, |before| before.at.max(now)),
-            until: before.map_or(until, |before| before.until.max(until)),
+            at: before.map_or(entry.at, |before| before.at.max(entry.at)),
+            until: before.map_or(entry.until, |before| before.until.max(entry.until)),
         };
         if before == Some(entry) {
-            return Ok(());
+            return Ok(None);
         }
         let revoked = Revoked::new(&what, entry);
         entries.insert(what, entry);
@@ -133,15 +177,15 @@ impl Revocations {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|subscriber| subscriber.send(revoked.clone()).is_ok());
-        Ok(())
+        Ok(Some(revoked))
     }
 
     /// Takes over what another process revoked.
     ///
     /// # Errors
-    /// [`RevocationsFull`] when it cannot be kept; what names nothing counts as that, too.
-    pub fn restore(&self, revoked: &Revoked) -> Result<(), RevocationsFull> {
-        self.revoke(revoked.what().ok_or(RevocationsFull)?, revoked.at, revoked.until)
+    /// [`RevokeError`]; what names nothing is one, too.
+    pub fn restore(&self, revoked: &Revoked) -> Result<(), RevokeError> {
+        self.revoke(revoked.what().ok_or(RevokeError::Nothing)?, revoked.at, revoked.until)
     }
 
     /// Every revocation that is kept.
@@ -204,7 +248,19 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     sum
 }
 
-/// No more revocations can be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("100000 revocations are in force; no more can be kept")]
-pub struct RevocationsFull;
+/// A revocation does not hold as it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// Nothing was revoked.
+    #[error("100000 revocations are in force; no more can be kept")]
+    Full,
+    /// What another process said names nothing that can be revoked.
+    #[error("it names nothing that can be revoked")]
+    Nothing,
+    /// It counts until this process ends.
+    #[error("revoked in this process alone, for it cannot be written to the state directory: {0}")]
+    NotKept(io::Error),
+}
+
+#[cfg(test)]
+mod tests;
