@@ -7,6 +7,7 @@ mod junit;
 mod lint;
 mod replay;
 mod test;
+mod who;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Lint(lint::Args),
     Diff(diff::Args),
     Replay(replay::Args),
+    WhoCan(who::WhoArgs),
+    WhatCan(Box<who::WhatArgs>),
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
@@ -45,6 +48,8 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
         Command::Lint(args) => lint::run(args, terminal),
         Command::Diff(args) => diff::run(args, terminal),
         Command::Replay(args) => replay::run(args, terminal),
+        Command::WhoCan(args) => who::who_can(args, terminal),
+        Command::WhatCan(args) => who::what_can(args, terminal),
     }
 }
 

@@ -19,6 +19,7 @@ mod rule;
 mod rule_set;
 mod truth;
 pub mod when;
+pub mod who;
 
 pub use answers::{Answers, Applies, Possible};
 pub use condition::{Absent, Condition, Quantifier, Reading};

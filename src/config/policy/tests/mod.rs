@@ -7,6 +7,7 @@ mod faults;
 mod lint;
 mod properties;
 mod semantics;
+mod who;
 
 use std::sync::Arc;
 

@@ -13,7 +13,8 @@ use crate::policy::diff::differences;
 use crate::policy::lint::Code;
 use crate::policy::replay::{Record, Replay, Replayed};
 use crate::policy::rules::relation::{Conjunction, Side};
-use crate::policy::rules::{Answers, Condition, Effect, Reading, Truth};
+use crate::policy::rules::who::{Known, Who, ask};
+use crate::policy::rules::{Answers, Condition, Criterion, Effect, Reading, Truth};
 use crate::policy::trial::Trial;
 
 const SUBJECTS: &[&str] = &[
@@ -308,6 +309,32 @@ proptest! {
                 "may admit less" => prop_assert!(no_more(&after, &before), "{difference:?}"),
                 "admits the same" => prop_assert_eq!(&after, &before, "{:?}", difference),
                 _ => {}
+            }
+        }
+    }
+
+    /// *Nobody* is never said of a request that is admitted, nor *everybody* of one that is refused, whatever part of the facts
+    /// is known.
+    #[test]
+    fn who_can_agrees_with_the_decision(rules in rules(), known in any::<[bool; 7]>(), cases in cases()) {
+        let project = policy(&rules, &cases);
+        for (trial, outcome) in project.policy.trials.iter().zip(outcomes(&project)) {
+            let (route, params) = trial.case.route(&project.routes).unwrap();
+            let holds = |criterion: &Criterion| match criterion {
+                Criterion::Subject(_) => known[0],
+                Criterion::Claim(_) => known[1],
+                Criterion::Peer(_) => known[2],
+                Criterion::Request(_) => known[3],
+                Criterion::Source(_) => known[4],
+                Criterion::Time(_) => known[5],
+                Criterion::When(_) => known[6],
+            };
+            let known = Known { facts: trial.case.facts(&params), at: trial.case.at, holds: &holds };
+            let answer = ask(project.policy.rules.route(&route.name).unwrap(), &known);
+            match answer.who {
+                Who::Nobody => prop_assert!(!outcome.allowed),
+                Who::Everybody => prop_assert!(outcome.allowed),
+                Who::Some => prop_assert!(!answer.ways.is_empty()),
             }
         }
     }
