@@ -99,6 +99,13 @@ const SPOILED: &[(&str, &str, &str)] = &[
     ("certs/ca.pem", "certs/ca.crt", "portcullis.toml:9:6: cannot read `certs/ca.crt`"),
     ("certs/ca.pem", "portcullis.toml", "(a PEM file starts with -----BEGIN CERTIFICATE-----)"),
     ("certs/ca.pem", "certs/device.pem", "portcullis.toml:9:6: "),
+    ("\"certs/ca.pem\"", "\"certs/ca.pem\"\ncrl = {}", "`crl` names no revocation list"),
+    ("\"certs/ca.pem\"", "\"certs/ca.pem\"\ncrl = { urls = [\"ldap://ca\"] }", "`ldap://ca` is no address of a list"),
+    (
+        "\"certs/ca.pem\"",
+        "\"certs/ca.pem\"\ncrl = { urls = \"http://ca/\", refresh = \"1s\" }",
+        "`refresh` must be from a minute to a day",
+    ),
     ("audiences = [\"wiki\"]", "", "portcullis.toml:11:1: [issuer.corp] has no `audiences`"),
     (
         "audiences = [\"wiki\"]",

@@ -1,6 +1,7 @@
 //! `/metrics`: the workers' counters, summed, in the Prometheus text format. `docs/metrics.md` lists every family.
 
 use super::Overview;
+use super::overview::AuthorityNote;
 use crate::authn::{SourceKind, SourceState};
 use crate::identity::Reason;
 use crate::telemetry::{Exposition, Kind, Meters, total};
@@ -14,6 +15,7 @@ pub(super) fn expose(overview: &Overview) -> String {
     connections(&mut text, &workers);
     sources(&mut text, overview);
     endpoints(&mut text, overview);
+    authorities(&mut text, overview);
     audit(&mut text, overview);
     let ready = u8::from(overview.not_ready().is_empty());
     text.single("portcullis_ready", Kind::Gauge, "Whether the gateway is ready: 1 or 0.", ready);
@@ -109,6 +111,28 @@ fn endpoints(text: &mut Exposition, overview: &Overview) {
         text.sample(name, &labels("passed"), status.checks.0);
         text.sample(name, &labels("failed"), status.checks.1);
     }
+}
+
+fn authorities(text: &mut Exposition, overview: &Overview) {
+    let authorities = overview.trust();
+    let labels = |note: &'_ AuthorityNote| [("trust", note.trust.to_string()), ("authority", note.authority.clone())];
+    let mut each = |name: &'static str, help: &'static str, value: &dyn Fn(&AuthorityNote) -> Option<i64>| {
+        text.family(name, Kind::Gauge, help);
+        for note in &authorities {
+            let [(trust, name_of_trust), (authority, subject)] = labels(note);
+            if let Some(value) = value(note) {
+                text.sample(name, &[(trust, &name_of_trust), (authority, &subject)], value);
+            }
+        }
+    };
+    let help = "The end of an authority's validity, in seconds since 1970.";
+    each("portcullis_authority_not_after_seconds", help, &|note| Some(note.not_after.as_second()));
+    let help = "When an authority's next revocation list is due, in seconds since 1970.";
+    each("portcullis_revocation_list_next_update_seconds", help, &|note| Some(note.next_update?.as_second()));
+    let help = "Whether an authority's certificates cannot be told from revoked ones: no list, or one that is overdue.";
+    each("portcullis_revocation_list_missing", help, &|note| Some(note.list_missing.into()));
+    let help = "Certificates that an authority's list revokes.";
+    each("portcullis_revocation_list_entries", help, &|note| i64::try_from(note.revoked).ok());
 }
 
 fn audit(text: &mut Exposition, overview: &Overview) {

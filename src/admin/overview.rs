@@ -14,6 +14,7 @@ use crate::audit::AuditHandle;
 use crate::authn::{Revocations, SourceKind, SourceState, SourceStatus};
 use crate::gateway::Snapshot;
 use crate::identity::Name;
+use crate::listener::TrustBundle;
 use crate::telemetry::{Clock, Meters};
 use crate::upstream::EndpointStatus;
 
@@ -37,6 +38,7 @@ pub struct Overview {
     /// The bound listeners, by name.
     pub listeners: Vec<(Name, SocketAddr)>,
     last_reload: ArcSwapOption<ReloadNote>,
+    trust: ArcSwap<Vec<Arc<TrustBundle>>>,
     started: Instant,
 }
 
@@ -95,6 +97,8 @@ pub struct Status {
     pub token_sources: Vec<SourceNote>,
     /// The endpoints of the upstreams.
     pub endpoints: Vec<EndpointNote>,
+    /// Who signs client certificates.
+    pub authorities: Vec<AuthorityNote>,
     /// The audit log.
     pub audit: AuditState,
     /// How many revocations are in force.
@@ -133,6 +137,44 @@ impl From<SourceStatus> for SourceNote {
     fn from(status: SourceStatus) -> Self {
         let SourceStatus { name, kind, state, keys, last_success, last_error, .. } = status;
         Self { name, kind: kind.as_str(), state: state.as_str(), keys, last_success, last_error }
+    }
+}
+
+/// Somebody who signs client certificates.
+#[derive(Debug, Serialize)]
+pub struct AuthorityNote {
+    /// Its bundle's name in the configuration.
+    pub trust: Name,
+    /// Its subject.
+    pub authority: String,
+    /// The end of its validity.
+    pub not_after: Timestamp,
+    /// Whether that has passed: none of its certificates count.
+    pub expired: bool,
+    /// When its next revocation list is due, as the one in force says.
+    pub next_update: Option<Timestamp>,
+    /// How many certificates that list revokes.
+    pub revoked: usize,
+    /// Whether revocation is asked and there is no list, or one that is overdue.
+    pub list_missing: bool,
+}
+
+impl AuthorityNote {
+    fn of(bundle: &TrustBundle, now: Timestamp) -> Vec<Self> {
+        let (lists, without) = (bundle.freshness(), bundle.without_list());
+        let note = |(authority, not_after): (&str, Timestamp)| {
+            let list = lists.iter().filter(|list| list.signer == authority).min_by_key(|list| list.next_update);
+            Self {
+                trust: bundle.name().clone(),
+                authority: authority.to_owned(),
+                not_after,
+                expired: not_after <= now,
+                next_update: list.map(|list| list.next_update),
+                revoked: list.map_or(0, |list| list.entries),
+                list_missing: without.contains(&authority) || list.is_some_and(|list| list.next_update <= now),
+            }
+        };
+        bundle.authorities().map(note).collect()
     }
 }
 
@@ -186,8 +228,19 @@ impl Overview {
         clock: Clock,
         listeners: Vec<(Name, SocketAddr)>,
     ) -> Self {
-        let (readiness, last_reload) = (Readiness::default(), ArcSwapOption::empty());
-        Self { snapshot, meters, audit, revocations, clock, readiness, listeners, last_reload, started: Instant::now() }
+        let (readiness, last_reload, trust) = (Readiness::default(), ArcSwapOption::empty(), ArcSwap::default());
+        Self {
+            trust,
+            snapshot,
+            meters,
+            audit,
+            revocations,
+            clock,
+            readiness,
+            listeners,
+            last_reload,
+            started: Instant::now(),
+        }
     }
 
     /// Notes how a reload went.
@@ -225,6 +278,18 @@ impl Overview {
         self.snapshot.load().authenticator.source_status()
     }
 
+    /// Notes whose certificates are trusted.
+    pub fn note_trust<'b>(&self, bundles: impl IntoIterator<Item = &'b Arc<TrustBundle>>) {
+        self.trust.store(Arc::new(bundles.into_iter().cloned().collect()));
+    }
+
+    /// Every authority of every bundle, with the revocation list that speaks for it.
+    pub fn trust(&self) -> Vec<AuthorityNote> {
+        let now = self.clock.now();
+        let bundles = self.trust.load();
+        bundles.iter().flat_map(|bundle| AuthorityNote::of(bundle, now)).collect()
+    }
+
     /// How every endpoint fares.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         self.snapshot.load().upstreams.status()
@@ -234,7 +299,7 @@ impl Overview {
     pub fn status(&self) -> Status {
         let not_ready = self.not_ready();
         let health = self.audit.health();
-        let (sources, endpoints) = (self.sources(), self.endpoints());
+        let (sources, endpoints, authorities) = (self.sources(), self.endpoints(), self.trust());
         let audit = AuditState {
             writable: health.failure.is_none(),
             failure: health.failure,
@@ -248,7 +313,8 @@ impl Overview {
             ready: not_ready.is_empty(),
             degraded: !audit.writable
                 || sources.iter().any(is_degraded)
-                || !endpoints.iter().all(EndpointStatus::in_service),
+                || !endpoints.iter().all(EndpointStatus::in_service)
+                || authorities.iter().any(|authority| authority.list_missing || authority.expired),
             not_ready,
             policy: self.snapshot.load().policy.version().to_string(),
             last_reload: self.last_reload.load_full().as_deref().cloned(),
@@ -258,6 +324,7 @@ impl Overview {
                 .map(|(name, address)| ListenerState { name: name.clone(), address: *address })
                 .collect(),
             token_sources: sources.into_iter().map(SourceNote::from).collect(),
+            authorities,
             endpoints: endpoints.into_iter().map(EndpointNote::from).collect(),
             audit,
             revocations: self.revocations.len(),

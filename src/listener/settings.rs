@@ -24,6 +24,24 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
 }
 
+impl Settings {
+    /// The same listener with another bundle in place of the one of that name.
+    #[must_use]
+    pub fn trusting(&self, bundle: &Arc<TrustBundle>) -> Self {
+        let mut settings = self.clone();
+        if let Door::Tls(tls) = &mut settings.door {
+            let policies = tls.hosts.iter_mut().map(|host| &mut host.client);
+            for policy in policies.chain([&mut tls.client]) {
+                if let ClientPolicy::Optional(trust) | ClientPolicy::Required(trust) = policy {
+                    let same = trust.iter_mut().filter(|known| known.name() == bundle.name());
+                    same.for_each(|known| *known = bundle.clone());
+                }
+            }
+        }
+        settings
+    }
+}
+
 /// What a listener speaks.
 #[derive(Clone, Debug)]
 pub enum Door {

@@ -6,6 +6,7 @@
 mod build;
 mod files;
 mod handover;
+mod lists;
 mod notify;
 mod reload;
 mod worker;
@@ -170,7 +171,11 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     let (ask, upgrades) = mpsc::channel(1);
     let mut caretaker = Caretaker::default();
     caretaker.follow(&overview.snapshot.load().upstreams);
+    let (mut lists, found) = lists::Lists::new();
+    lists.follow(loaded.bundles.values());
+    overview.note_trust(loaded.bundles.values());
     let keeper = reload::Keeper {
+        lists,
         caretaker,
         loaded,
         revocations: revocations.clone(),
@@ -179,7 +184,7 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
         workers,
         upgrades: ask,
     };
-    tasks.spawn(keeper.run(inbox, stopping, give_back));
+    tasks.spawn(keeper.run(inbox, stopping, give_back, found));
     inheritance.serving(&revocations).map_err(StartError::Handover)?;
     let (held, succeeded) = (Arc::new(held), false);
     Ok(Server { overview, orders, tasks, stop, stopped, drain, held, revocations, surfaces, upgrades, succeeded })

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::build;
+use super::lists::{Found, Lists};
 use crate::admin::{Order, Overview, Reply};
 use crate::authn::Revocations;
 use crate::config::{self, Fault, Loaded};
@@ -30,6 +31,7 @@ pub(super) struct Keeper {
     pub(super) overview: Arc<Overview>,
     pub(super) workers: Workers,
     pub(super) caretaker: Caretaker,
+    pub(super) lists: Lists,
     pub(super) upgrades: mpsc::Sender<oneshot::Sender<Reply>>,
 }
 
@@ -40,6 +42,7 @@ impl Keeper {
         mut inbox: mpsc::Receiver<Order>,
         mut stopping: oneshot::Receiver<()>,
         give_back: oneshot::Sender<Workers>,
+        mut found: mpsc::Receiver<Found>,
     ) {
         let mut watch = self.watch();
         let mut tick = tokio::time::interval(PERIOD);
@@ -60,6 +63,7 @@ impl Keeper {
                     watch = if outcome.done { self.watch() } else { Watch::begin(&self.loaded.files) };
                     let _ = reply.send(outcome);
                 }
+                Some(found) = found.recv() => self.take_list(&found),
                 () = hung_up(&mut hangup) => {
                     let outcome = self.reload("SIGHUP").await;
                     watch = if outcome.done { self.watch() } else { Watch::begin(&self.loaded.files) };
@@ -122,9 +126,31 @@ impl Keeper {
         self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
         let message = format!("policy {} is in force", snapshot.policy.version());
         self.caretaker.follow(&snapshot.upstreams);
+        self.lists.follow(loaded.bundles.values());
+        self.overview.note_trust(loaded.bundles.values());
         self.overview.snapshot.store(Arc::new(snapshot));
         self.loaded = loaded;
         Ok(message)
+    }
+
+    /// A revocation list was fetched: a newer one than before counts from the next handshake and request on.
+    fn take_list(&mut self, found: &Found) {
+        let Found { trust, url, bytes } = found;
+        let Some(bundle) = self.loaded.bundles.get(trust) else { return };
+        let newer = match bundle.with_list(url, bytes, self.clock.now()) {
+            Ok(Some(newer)) => Arc::new(newer),
+            Ok(None) => return,
+            Err(fault) => return tracing::error!(%trust, %url, %fault, "the fetched revocation list does not count"),
+        };
+        let listeners: Vec<_> =
+            self.loaded.settings.listeners.iter().map(|listener| listener.trusting(&newer)).collect();
+        if let Err(error) = self.workers.reload(&listeners) {
+            return tracing::error!(%trust, %url, %error, "the fetched revocation list cannot be put in force");
+        }
+        self.loaded.settings.listeners = listeners;
+        self.loaded.bundles.insert(trust.clone(), newer);
+        self.overview.note_trust(self.loaded.bundles.values());
+        tracing::info!(%trust, %url, "a newer revocation list is in force");
     }
 }
 

@@ -128,3 +128,54 @@ fn a_list_never_goes_back() {
     assert_eq!(newer.went_back(&older), None);
     assert_eq!(newer.went_back(&newer), None);
 }
+
+const URL: &str = "http://ca.test/ca.crl";
+
+fn by_address(folder: &TempDir, ca: &Ca) -> Arc<TrustBundle> {
+    let urls = vec![URL.into()];
+    bundle_from("corp", &Sources { revocation_urls: urls, ..sources(folder, ca, &[], WhenExpired::Deny) })
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(NOW).unwrap()
+}
+
+#[tokio::test]
+async fn a_fetched_list_counts_and_only_a_newer_one_takes_its_place() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let identity = ca.client(|_| {});
+    let without = by_address(&folder, &ca);
+    assert_eq!(peer(without.clone(), &identity).await, "refused revocation-unknown");
+
+    let free = ca.list(NOW - 2 * DAY, NOW + DAY, &[]);
+    let with = Arc::new(without.with_list(URL, free.as_bytes(), now()).unwrap().unwrap());
+    assert_eq!(peer(with.clone(), &identity).await, "verified corp");
+    assert!(with.with_list(URL, free.as_bytes(), now()).unwrap().is_none(), "the same again");
+
+    let revoking = ca.list(NOW - DAY, NOW + DAY, &[&identity]);
+    let newer = Arc::new(with.with_list(URL, revoking.as_bytes(), now()).unwrap().unwrap());
+    assert_eq!(peer(newer.clone(), &identity).await, "refused revoked");
+    assert!(newer.with_list(URL, free.as_bytes(), now()).unwrap().is_none(), "an older one would forgive");
+
+    // What was fetched outlives a reload, for as long as its address is configured.
+    for (url, expected) in [(URL, "refused revoked"), ("http://other.test/", "refused revocation-unknown")] {
+        let plain = sources(&folder, &ca, &[], WhenExpired::Deny);
+        let reloaded = Sources { revocation_urls: vec![url.into()], ..plain };
+        let reloaded = TrustBundle::load(Name::new("corp"), &reloaded, now()).unwrap().inheriting(&newer, now());
+        assert_eq!(peer(Arc::new(reloaded), &identity).await, expected);
+    }
+}
+
+#[test]
+fn a_fetched_list_is_proved_like_any_other() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let bundle = by_address(&folder, &ca);
+    let forged = Ca::new("clients").list(NOW - DAY, NOW + DAY, &[]);
+    let ahead = ca.list(NOW + 1, NOW + DAY, &[]);
+    let good = ca.list(NOW - DAY, NOW + DAY, &[]);
+    let (half, _) = good.split_at(good.len() / 2);
+    for wrong in [&*forged, &*ahead, "", "<html>", half] {
+        assert!(bundle.with_list(URL, wrong.as_bytes(), now()).is_err(), "{wrong}");
+    }
+    assert!(bundle.with_list("http://elsewhere.test/", good.as_bytes(), now()).is_err(), "nobody asked there");
+}

@@ -1,9 +1,11 @@
 //! One `[trust.NAME]`: authorities, revocation lists, and the verification of a client's chain.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::DistinguishedName;
@@ -34,8 +36,12 @@ pub struct Sources {
     pub intermediates: Vec<PathBuf>,
     /// The trust domain that the bundle stands for.
     pub spiffe_trust_domain: Option<TrustDomain>,
-    /// Revocation lists, PEM or DER; none means that nothing is ever revoked.
+    /// Revocation lists, PEM or DER; none, and no addresses of any, means that nothing is ever revoked.
     pub revocation_lists: Vec<PathBuf>,
+    /// Addresses of revocation lists. Until one was fetched, nothing is known of its signer's certificates.
+    pub revocation_urls: Vec<Box<str>>,
+    /// How often they are fetched.
+    pub refresh: Duration,
     /// What holds when a list is too old.
     pub when_expired: WhenExpired,
 }
@@ -44,11 +50,15 @@ pub struct Sources {
 pub struct TrustBundle {
     name: Name,
     domain: Option<TrustDomain>,
-    authorities: Vec<Authority>,
+    authorities: Arc<Vec<Authority>>,
     /// The authorities again, in the form that webpki takes.
     anchors: Vec<TrustAnchor<'static>>,
-    intermediates: Vec<Authority>,
+    intermediates: Arc<Vec<Authority>>,
     revocation: Option<Revocation>,
+    urls: Vec<Box<str>>,
+    refresh: Duration,
+    /// What the addresses gave last, as it came.
+    fetched: HashMap<Box<str>, Arc<[u8]>>,
 }
 
 impl TrustBundle {
@@ -75,7 +85,17 @@ impl TrustBundle {
         }
         let anchors = authorities.iter().map(|authority| authority.anchor.clone()).collect();
         let domain = sources.spiffe_trust_domain.clone();
-        let mut bundle = Self { name, domain, authorities, anchors, intermediates, revocation: None };
+        let mut bundle = Self {
+            name,
+            domain,
+            authorities: Arc::new(authorities),
+            anchors,
+            intermediates: Arc::new(intermediates),
+            revocation: None,
+            urls: sources.revocation_urls.clone(),
+            refresh: sources.refresh,
+            fetched: HashMap::new(),
+        };
         bundle.revocation = bundle.read_lists(sources, now)?;
         Ok(bundle)
     }
@@ -85,6 +105,62 @@ impl TrustBundle {
         &self.name
     }
 
+    /// The addresses of its revocation lists.
+    pub fn revocation_urls(&self) -> &[Box<str>] {
+        &self.urls
+    }
+
+    /// How often they are to be fetched.
+    pub const fn refresh(&self) -> Duration {
+        self.refresh
+    }
+
+    /// The bundle with what one of its addresses gave. `None` when that changes nothing: a list that is no newer than the
+    /// one in force never takes its place.
+    ///
+    /// # Errors
+    /// What is wrong with the list; nothing of it counts then.
+    pub fn with_list(&self, url: &str, bytes: &[u8], now: Timestamp) -> Result<Option<Self>, RevocationFault> {
+        let before = self.revocation.as_ref().filter(|_| self.urls.iter().any(|known| **known == *url));
+        let before = before.ok_or(RevocationFault::Malformed)?;
+        let mut revocation = before.clone();
+        for list in lists_in(bytes).ok_or(RevocationFault::Malformed)? {
+            revocation.add(&list, &self.signers(), &ALGORITHMS, now.as_second())?;
+        }
+        if revocation.freshness() == before.freshness() {
+            return Ok(None);
+        }
+        let mut fetched = self.fetched.clone();
+        fetched.insert(url.into(), bytes.into());
+        Ok(Some(Self {
+            name: self.name.clone(),
+            domain: self.domain.clone(),
+            authorities: self.authorities.clone(),
+            anchors: self.anchors.clone(),
+            intermediates: self.intermediates.clone(),
+            revocation: Some(revocation),
+            urls: self.urls.clone(),
+            refresh: self.refresh,
+            fetched,
+        }))
+    }
+
+    /// The bundle with what the addresses gave to the one before it.
+    pub fn inheriting(self, before: &Self, now: Timestamp) -> Self {
+        let mut bundle = self;
+        for (url, bytes) in &before.fetched {
+            // An address that is gone, or a signer that is no longer trusted, has nothing to say.
+            if let Ok(Some(with)) = bundle.with_list(url, bytes, now) {
+                bundle = with;
+            }
+        }
+        bundle
+    }
+
+    fn signers(&self) -> Vec<&Authority> {
+        self.authorities.iter().chain(&*self.intermediates).collect()
+    }
+
     /// How fresh each revocation list is.
     pub fn freshness(&self) -> Vec<Freshness> {
         self.revocation.as_ref().map(Revocation::freshness).unwrap_or_default()
@@ -92,7 +168,7 @@ impl TrustBundle {
 
     /// Each authority and the end of its validity, for alarms.
     pub fn authorities(&self) -> impl Iterator<Item = (&str, Timestamp)> {
-        self.authorities.iter().chain(&self.intermediates).map(|authority| {
+        self.signers().into_iter().map(|authority| {
             (authority.title.as_str(), Timestamp::from_second(authority.not_after).unwrap_or(Timestamp::MAX))
         })
     }
@@ -193,10 +269,10 @@ impl TrustBundle {
     }
 
     fn read_lists(&self, sources: &Sources, now: i64) -> Result<Option<Revocation>, Vec<TrustError>> {
-        if sources.revocation_lists.is_empty() {
+        if sources.revocation_lists.is_empty() && sources.revocation_urls.is_empty() {
             return Ok(None);
         }
-        let signers: Vec<&Authority> = self.authorities.iter().chain(&self.intermediates).collect();
+        let signers = self.signers();
         let mut revocation = Revocation::new(sources.when_expired);
         let mut errors = Vec::new();
         for path in &sources.revocation_lists {
@@ -269,13 +345,16 @@ fn read_authorities(path: &Path, now: i64, errors: &mut Vec<TrustError>) -> Vec<
 
 /// One file: DER, or any number of lists in PEM form.
 fn read_list_file(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TrustError> {
-    let bytes = read(path)?;
-    if bytes.first() == Some(&0x30) {
-        return Ok(vec![CertificateRevocationListDer::from(bytes)]);
-    }
-    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-    let lists = lists.ok().filter(|lists| !lists.is_empty());
+    let lists = lists_in(&read(path)?);
     lists.ok_or_else(|| TrustError::List { path: path.into(), fault: RevocationFault::Malformed })
+}
+
+fn lists_in(bytes: &[u8]) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+    if bytes.first() == Some(&0x30) {
+        return Some(vec![CertificateRevocationListDer::from(bytes.to_vec())]);
+    }
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(bytes).collect();
+    lists.ok().filter(|lists| !lists.is_empty())
 }
 
 /// Why a bundle cannot be used.

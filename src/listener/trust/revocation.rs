@@ -41,6 +41,7 @@ pub struct Freshness {
 }
 
 /// The lists of one bundle.
+#[derive(Clone)]
 pub(super) struct Revocation {
     lists: HashMap<(Signer, Kind), Arc<List>>,
     when_expired: WhenExpired,
