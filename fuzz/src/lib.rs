@@ -5,6 +5,7 @@
 
 mod config;
 mod credential;
+mod dpop;
 mod identity;
 mod request;
 mod token;
@@ -18,9 +19,11 @@ pub const TARGETS: &[Target] = &[
     ("certificate", identity::certificate),
     ("claim_path", identity::claim_path),
     ("claims", identity::claims),
+    ("dpop", dpop::proof),
     ("forwarded_for", request::forwarded_for),
     ("head", request::head),
     ("host", request::host),
+    ("introspection", dpop::introspection),
     ("jwks", credential::jwks),
     ("path", request::path),
     ("spiffe_id", identity::spiffe_id),

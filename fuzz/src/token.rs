@@ -22,33 +22,40 @@ use serde_json::Value;
 
 use super::request::received;
 
-const ISSUER: &str = "https://login.corp.example";
-const AUDIENCE: &str = "payments-api";
-const SKEW: i64 = 30;
-const SECRET: &[u8] = b"a secret of the fuzzer, 32 bytes or more";
+pub(super) const ISSUER: &str = "https://login.corp.example";
+pub(super) const AUDIENCE: &str = "payments-api";
+pub(super) const SKEW: i64 = 30;
+pub(super) const SECRET: &[u8] = b"a secret of the fuzzer, 32 bytes or more";
 /// 2026-11-22T12:00:00Z.
-const NOW: i64 = 1_795_348_800;
+pub(super) const NOW: i64 = 1_795_348_800;
 
-struct House {
-    runtime: tokio::runtime::Runtime,
-    routes: Routes,
-    authenticator: Authenticator,
+pub(super) struct House {
+    pub(super) runtime: tokio::runtime::Runtime,
+    pub(super) routes: Routes,
+    pub(super) authenticator: Authenticator,
 }
 
-static HOUSE: LazyLock<Option<House>> = LazyLock::new(|| {
+static HOUSE: LazyLock<Option<House>> = LazyLock::new(house);
+
+pub(super) fn rules() -> Option<TokenRules> {
+    Some(TokenRules {
+        audiences: Audiences::OneOf(vec![Audience::new(AUDIENCE)]),
+        clock_skew: Duration::from_secs(SKEW.unsigned_abs()),
+        max_bytes: 8192,
+        groups: GroupsClaim { path: ClaimPath::parse("groups")?, form: GroupsForm::List },
+        binding: Binding::IfBound,
+        dpop_nonce: false,
+    })
+}
+
+/// A house that remembers nothing.
+pub(super) fn house() -> Option<House> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().ok()?;
     let issuer = IssuerSettings {
         name: Name::new("corp"),
         issuer: Issuer::new(ISSUER),
         keys: KeyOrigin::Secret(SharedSecret::new(SECRET.to_vec())),
-        token: TokenRules {
-            audiences: Audiences::OneOf(vec![Audience::new(AUDIENCE)]),
-            clock_skew: Duration::from_secs(SKEW.unsigned_abs()),
-            max_bytes: 8192,
-            groups: GroupsClaim { path: ClaimPath::parse("groups")?, form: GroupsForm::List },
-            binding: Binding::IfBound,
-            dpop_nonce: false,
-        },
+        token: rules()?,
         algorithms: vec![Algorithm::from_name("HS256")?],
         token_types: vec![TokenType::named("at+jwt")],
         max_lifetime: Duration::from_secs(3600),
@@ -72,7 +79,7 @@ static HOUSE: LazyLock<Option<House>> = LazyLock::new(|| {
         cors: None,
     };
     Some(House { runtime, routes: Routes::new(vec![route]).ok()?, authenticator })
-});
+}
 
 /// Who is identified holds a token that the issuer signed, for us, that counts now.
 ///

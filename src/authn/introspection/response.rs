@@ -17,6 +17,13 @@ pub(super) struct Active {
     pub(super) fresh_until: Timestamp,
 }
 
+impl IntrospectionSettings {
+    /// What an answer of this server says of a token: what it may do, or why it is refused. Nothing when it is no answer.
+    pub fn verdict(&self, answer: &[u8], now: Timestamp) -> Option<Result<TokenFacts, AuthnError>> {
+        read(answer, self, now).map(|verdict| verdict.map(|active| active.facts))
+    }
+}
+
 /// Reads an answer. `None`: it is no introspection answer at all, and says nothing about the token.
 pub(super) fn read(
     json: &[u8],
