@@ -35,13 +35,13 @@ pub struct Authenticator {
     most_bytes: usize,
 }
 
-struct Source {
+pub(super) struct Source {
     id: SourceId,
-    name: Name,
-    kind: Kind,
+    pub(super) name: Name,
+    pub(super) kind: Kind,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Issuer(IssuerVerifier),
     Server(Arc<IntrospectionServer>),
 }
@@ -215,10 +215,7 @@ impl Authenticator {
     ) -> Result<(Arc<TokenFacts>, Entry), AuthnError> {
         let compact = Compact::parse(token);
         let claimed = compact.as_ref().and_then(|compact| compact.claimed_issuer()).map(Arc::<str>::from);
-        let source = self.select(token, claimed.as_deref(), route).map_err(|error| match compact {
-            None if self.takes_signed_only(route) => AuthnError::Malformed,
-            _ => error,
-        })?;
+        let source = self.source_for(token, compact.as_ref(), route)?;
         if token.len() > source.rules().max_bytes {
             return Err(AuthnError::TooLarge);
         }
@@ -253,6 +250,20 @@ impl Authenticator {
             hash,
         };
         Ok((vouched.facts, entry))
+    }
+
+    /// The source that stands behind a token that is seen for the first time.
+    pub(super) fn source_for(
+        &self,
+        token: &str,
+        compact: Option<&Compact<'_>>,
+        route: &[Name],
+    ) -> Result<&Source, AuthnError> {
+        let claimed = compact.and_then(|compact| compact.claimed_issuer());
+        self.select(token, claimed, route).map_err(|error| match compact {
+            None if self.takes_signed_only(route) => AuthnError::Malformed,
+            _ => error,
+        })
     }
 
     /// POLICY semantics 11. `claimed` is the `iss` that a JWS states of itself: it chooses who judges, and proves nothing.
@@ -320,14 +331,14 @@ fn only<'s>(mut candidates: impl Iterator<Item = &'s Source>) -> Result<Option<&
 }
 
 impl Source {
-    fn rules(&self) -> &TokenRules {
+    pub(super) fn rules(&self) -> &TokenRules {
         match &self.kind {
             Kind::Issuer(issuer) => &issuer.settings().token,
             Kind::Server(server) => &server.settings().token,
         }
     }
 
-    fn prefix(&self) -> Option<&str> {
+    pub(super) fn prefix(&self) -> Option<&str> {
         match &self.kind {
             Kind::Issuer(_) => None,
             Kind::Server(server) => server.settings().prefix.as_deref(),

@@ -20,7 +20,7 @@ pub(super) struct Registered {
     pub(super) not_before: Option<Timestamp>,
     pub(super) issued_at: Option<Timestamp>,
     pub(super) client_id: Option<Arc<str>>,
-    confirmation: Option<Confirmation>,
+    pub(super) confirmation: Option<Confirmation>,
 }
 
 impl Registered {

@@ -60,18 +60,34 @@ impl IssuerVerifier {
     ) -> Result<VerifiedJwt, AuthnError> {
         let wanted = jwt::check_header(&token, &self.settings)?;
         let (keys, now) = match self.signature(&token, &wanted) {
-            Err(AuthnError::KeyUnknown) => match self.keys.ask_for(wanted.key_id, wanted.algorithm).await {
-                Asked::Refreshed => (self.signature(&token, &wanted)?, clock.now().max(now)),
-                Asked::Unavailable => return Err(self.unavailable()),
-            },
+            Err(AuthnError::KeyUnknown) => {
+                (self.signature_with_fresh_keys(&token, &wanted).await?, clock.now().max(now))
+            }
             verified => (verified?, now),
         };
         let verified = jwt::check_claims(token.claims, &self.settings, now)?;
         Ok(VerifiedJwt { facts: verified.facts, not_before: verified.not_before, keys })
     }
 
+    /// Has the keys fetched, unless the wanted one is known to be false, and holds the signature against them.
+    pub(super) async fn signature_with_fresh_keys(
+        &self,
+        token: &Compact<'_>,
+        wanted: &Wanted<'_>,
+    ) -> Result<u64, AuthnError> {
+        match self.keys.ask_for(wanted.key_id, wanted.algorithm).await {
+            Asked::Refreshed => self.signature(token, wanted),
+            Asked::Unavailable => Err(self.unavailable()),
+        }
+    }
+
+    /// Waits until the keys were fetched for the first time, or could not be.
+    pub(super) async fn first_keys(&self) {
+        self.keys.first_attempt().await;
+    }
+
     /// Holds the signature against the keys of this moment and gives their generation.
-    fn signature(&self, token: &Compact<'_>, wanted: &Wanted<'_>) -> Result<u64, AuthnError> {
+    pub(super) fn signature(&self, token: &Compact<'_>, wanted: &Wanted<'_>) -> Result<u64, AuthnError> {
         let current = self.keys.current();
         let keys = current.keys.as_ref().ok_or_else(|| self.unavailable())?;
         jwt::check_signature(token, wanted, keys)?;

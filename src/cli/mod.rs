@@ -20,6 +20,7 @@ mod revoke;
 mod policy;
 mod run;
 mod schema;
+mod token;
 
 use output::{Color, Format, Terminal};
 
@@ -78,6 +79,7 @@ enum Command {
     Check(check::Args),
     Policy(policy::Args),
     Schema(schema::Args),
+    Token(token::Args),
     /// Have a running Portcullis read its configuration again
     ///
     /// A configuration with faults leaves everything as it is, and the faults are shown here.
@@ -105,6 +107,7 @@ impl Command {
             Self::Check(args) => check::run(args, terminal),
             Self::Policy(args) => policy::run(args, terminal),
             Self::Schema(args) => schema::run(args, terminal),
+            Self::Token(args) => token::run(args, terminal),
             Self::Reload(args) => control::reload(args, terminal),
             Self::Upgrade(args) => control::upgrade(args, terminal),
             Self::Revoke(args) => revoke::run(args, terminal),

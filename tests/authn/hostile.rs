@@ -12,7 +12,7 @@ use crate::support::{House, NOW, SigningKey, claims, encode, header, issuer, key
 pub(crate) type Row = (String, &'static str, String);
 
 /// The issuer of the hostile tokens: a key of most kinds, two of one, and some that must not verify anything.
-fn house() -> House {
+pub(crate) fn house() -> House {
     House::new(vec![issuer(&published())], Vec::new())
 }
 

@@ -12,6 +12,7 @@ mod client_auth;
 mod dpop;
 mod good;
 mod hostile;
+mod inspect;
 mod introspection;
 mod introspection_answers;
 mod keys;

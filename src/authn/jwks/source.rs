@@ -133,6 +133,14 @@ impl KeySource {
         self.shared.current.load()
     }
 
+    /// Waits until the first attempt to fetch the keys is over.
+    pub(in crate::authn) async fn first_attempt(&self) {
+        if self.refresher.is_some() {
+            // It fails only when the refresher has ended, and then there is nothing to wait for.
+            let _ = self.shared.attempts.subscribe().wait_for(|attempts| attempts.finished > 0).await;
+        }
+    }
+
     /// Waits for a fetch that began after this call, unless the key is already known to be false.
     pub(in crate::authn) async fn ask_for(&self, id: Option<&str>, algorithm: Algorithm) -> Asked {
         timeout(MOST_WAIT, self.await_fetch(id, algorithm)).await.unwrap_or(Asked::Unavailable)

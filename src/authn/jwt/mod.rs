@@ -32,9 +32,13 @@ pub(super) struct Wanted<'t> {
 pub(super) fn check_header<'t>(token: &'t Compact<'_>, issuer: &IssuerSettings) -> Result<Wanted<'t>, AuthnError> {
     token.check_extensions()?;
     check_type(token, issuer)?;
+    Ok(Wanted { algorithm: check_algorithm(token, issuer)?, key_id: token.key_id()? })
+}
+
+/// RFC 8725 section 3.1: `alg` must be one that the issuer may use.
+pub(super) fn check_algorithm(token: &Compact<'_>, issuer: &IssuerSettings) -> Result<Algorithm, AuthnError> {
     let algorithm = token.algorithm().and_then(Algorithm::from_name);
-    let algorithm = algorithm.filter(|algorithm| issuer.algorithms.contains(algorithm)).ok_or(AuthnError::Algorithm)?;
-    Ok(Wanted { algorithm, key_id: token.key_id()? })
+    algorithm.filter(|algorithm| issuer.algorithms.contains(algorithm)).ok_or(AuthnError::Algorithm)
 }
 
 /// Verifies the signature with the key that the header names. [`AuthnError::KeyUnknown`] is worth a fresh key set.
@@ -50,25 +54,38 @@ pub(super) fn check_signature(token: &Compact<'_>, wanted: &Wanted<'_>, keys: &K
 /// Reads the claims of a token whose signature was verified.
 pub(super) fn check_claims(claims: Claims, issuer: &IssuerSettings, now: Timestamp) -> Result<Verified, AuthnError> {
     let registered = Registered::read(&claims)?;
-    if registered.issuer.as_deref() != Some(issuer.issuer.as_str()) {
-        return Err(AuthnError::Issuer);
-    }
+    check_issuer(&registered, issuer)?;
     let expires_at = registered.expires_at.ok_or(AuthnError::Claim("exp"))?;
     registered.check_audience(&issuer.token)?;
     registered.check_times(&issuer.token, now)?;
-    let begins = registered.issued_at.or(registered.not_before).unwrap_or(now);
-    if expires_at.duration_since(begins) > facts::signed(issuer.max_lifetime) {
-        return Err(AuthnError::Lifetime);
-    }
+    check_lifetime(&registered, expires_at, issuer, now)?;
     let principal = facts::principal(&registered, &issuer.issuer, false)?;
     let not_before = registered.not_before;
     let facts = registered.into_facts(claims, principal, expires_at, &issuer.name, &issuer.token.groups)?;
     Ok(Verified { facts, not_before })
 }
 
+/// `iss` must be the issuer's, byte for byte.
+pub(super) fn check_issuer(registered: &Registered, issuer: &IssuerSettings) -> Result<(), AuthnError> {
+    let same = registered.issuer.as_deref() == Some(issuer.issuer.as_str());
+    if same { Ok(()) } else { Err(AuthnError::Issuer) }
+}
+
+/// From its beginning, or where it states none from now, a token must not live longer than its issuer may let it.
+pub(super) fn check_lifetime(
+    registered: &Registered,
+    expires_at: Timestamp,
+    issuer: &IssuerSettings,
+    now: Timestamp,
+) -> Result<(), AuthnError> {
+    let begins = registered.issued_at.or(registered.not_before).unwrap_or(now);
+    let too_long = expires_at.duration_since(begins) > facts::signed(issuer.max_lifetime);
+    if too_long { Err(AuthnError::Lifetime) } else { Ok(()) }
+}
+
 /// RFC 8725 section 3.11. Where a `typ` is accepted that other tokens bear too, the claims that only those tokens have
 /// give them away.
-fn check_type(token: &Compact<'_>, issuer: &IssuerSettings) -> Result<(), AuthnError> {
+pub(super) fn check_type(token: &Compact<'_>, issuer: &IssuerSettings) -> Result<(), AuthnError> {
     let found = match token.header.member("typ") {
         None => TokenType::Absent,
         Some(Value::String(text)) => TokenType::named(text),

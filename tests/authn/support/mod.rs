@@ -8,6 +8,6 @@ pub(crate) mod still;
 
 pub(crate) use fake::{FakeProvider, Reply};
 pub(crate) use house::{AUDIENCE, House, ISSUER, NOW, at, issuer, issuer_at, refresh, request, server};
-pub(crate) use keys::{SigningKey, claims, encode, header, key};
+pub(crate) use keys::{SigningKey, claims, encode, header, key, merged};
 pub(crate) use peer::peer;
 pub(crate) use still::Still;
