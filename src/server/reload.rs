@@ -4,6 +4,7 @@
 //! when two looks one second apart agree, so that a half-written set is never served.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,7 @@ use crate::admin::{Order, Overview, Reply};
 use crate::authn::Revocations;
 use crate::config::{self, Fault, Loaded};
 use crate::listener::Workers;
+use crate::policy::diff::differences;
 use crate::telemetry::Clock;
 use crate::upstream::Caretaker;
 
@@ -124,7 +126,7 @@ impl Keeper {
         let snapshot = build::snapshot(&loaded.settings, &self.revocations, &self.clock, Some(&before))?;
         // The listeners first: they can still refuse, and after them nothing can.
         self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
-        let message = format!("policy {} is in force", snapshot.policy.version());
+        let message = format!("policy {} is in force{}", snapshot.policy.version(), changes(&self.loaded, &loaded));
         self.caretaker.follow(&snapshot.upstreams);
         self.lists.follow(loaded.bundles.values());
         self.overview.note_trust(loaded.bundles.values());
@@ -152,6 +154,22 @@ impl Keeper {
         self.overview.note_trust(self.loaded.bundles.values());
         tracing::info!(%trust, %url, "a newer revocation list is in force");
     }
+}
+
+/// Which routes and rules came, went and changed, and what that means for who is admitted.
+fn changes(old: &Loaded, new: &Loaded) -> String {
+    const MOST: usize = 20;
+    let (old, new) = (&old.settings, &new.settings);
+    let found = differences((&old.routes, old.policy.rules()), (&new.routes, new.policy.rules()));
+    let mut text = String::new();
+    for change in found.iter().take(MOST) {
+        let sign = if text.is_empty() { ": " } else { ", " };
+        let _ = write!(text, "{sign}{} `{}` {} ({})", change.kind, change.name, change.became, change.meaning);
+    }
+    if let Some(more) = found.len().checked_sub(MOST).filter(|more| *more > 0) {
+        let _ = write!(text, " and {more} more");
+    }
+    text
 }
 
 /// What only a restart can change: sockets are bound and threads are started once.
