@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use portcullis::authn::{KeyOrigin, TokenCacheLimits, TokenType};
 use portcullis::config;
 use portcullis::demo::{Certificates, Names, Stage};
 use portcullis::identity::Reason;
@@ -17,6 +18,7 @@ const LINT: &str = include_str!("../docs/lint.md");
 const POLICY: &str = include_str!("../docs/policy.md");
 const ADVISORIES: &str = include_str!("../docs/advisories.md");
 const METRICS: &str = include_str!("../docs/metrics.md");
+const TOKENS: &str = include_str!("../docs/tokens.md");
 const README: &str = include_str!("../README.md");
 const QUICKSTART: &str = include_str!("../docs/quickstart.md");
 
@@ -188,4 +190,76 @@ fn gate(place: &Path) {
 
 fn blocks(text: &str) -> Vec<&str> {
     text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// The page on tokens states the defaults that hold where a configuration states nothing.
+#[test]
+fn the_defaults_on_the_page_on_tokens_are_those_of_the_code() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("secret", "a secret of the client");
+    write(
+        "portcullis.toml",
+        r#"
+[[listener]]
+name    = "edge"
+address = "127.0.0.1:0"
+tls     = "off"
+
+[issuer.corp]
+url       = "https://login.corp.example"
+audiences = ["payments"]
+
+[introspection.partners]
+url       = "https://as.partners.example/introspect"
+client    = { id = "gate", auth = "client_secret_basic", secret = { file = "secret" } }
+audiences = ["payments"]
+
+[upstream.payments]
+endpoints = ["http://127.0.0.1:9"]
+"#,
+    );
+    fs::create_dir(directory.path().join("policies")).unwrap();
+    write(
+        "policies/payments.toml",
+        r#"
+[[route]]
+name     = "payments"
+host     = "*.corp.example"
+path     = "/{rest...}"
+methods  = ["GET"]
+tokens   = ["corp", "partners"]
+upstream = "payments"
+
+[[allow]]
+name    = "staff"
+routes  = ["payments"]
+subject = { issuer = "corp" }
+"#,
+    );
+    let sources = config::load(directory.path(), Timestamp::now(), None).unwrap().settings.sources;
+    let (issuer, server) = (&sources.issuers()[0], &sources.servers()[0]);
+    let KeyOrigin::Discovery { refresh, .. } = &issuer.keys else { unreachable!("discovery is the default") };
+    let (memory, cache) = (TokenCacheLimits::default(), &server.cache);
+    assert_eq!(issuer.token.clock_skew, server.token.clock_skew);
+    assert_eq!(issuer.token_types, [TokenType::named("at+jwt")]);
+    let algorithms: Vec<_> = issuer.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    let page = TOKENS.split_whitespace().collect::<Vec<_>>().join(" ");
+    for sentence in [
+        format!("`max_bytes` - {}KiB", issuer.token.max_bytes >> 10),
+        format!("`clock_skew` - {}s", issuer.token.clock_skew.as_secs()),
+        format!("`max_lifetime` - {}d", issuer.max_lifetime.as_secs() / 86_400),
+        format!("`algorithms` - {} |", algorithms.join(" ")),
+        format!("`refresh` - {}m", refresh.interval.as_secs() / 60),
+        format!("`stale_if_error` - {}h", refresh.stale_if_error.as_secs() / 3600),
+        format!("`timeout` - {}s", refresh.outbound.timeout.as_secs()),
+        format!("at most {} MiB and 256 keys", refresh.outbound.most_body >> 20),
+        format!("`cache.positive` - {}s", cache.positive.as_secs()),
+        format!("`cache.negative` - {}s", cache.negative.as_secs()),
+        format!("`cache.max_entries` - {}", cache.max_entries),
+        format!("`cache.stale_if_error` - {}s", cache.stale_if_error.as_secs()),
+        format!("up to {} verified tokens in at most {} MiB", memory.entries, memory.bytes >> 20),
+    ] {
+        assert!(page.contains(&sentence), "docs/tokens.md does not say: {sentence}");
+    }
 }

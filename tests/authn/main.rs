@@ -8,6 +8,7 @@
 )]
 
 mod binding;
+mod bounds;
 mod client_auth;
 mod dpop;
 mod good;
