@@ -239,7 +239,11 @@ subject = { issuer = "corp" }
     );
     let sources = config::load(directory.path(), Timestamp::now(), None).unwrap().settings.sources;
     let (issuer, server) = (&sources.issuers()[0], &sources.servers()[0]);
-    let KeyOrigin::Discovery { refresh, .. } = &issuer.keys else { unreachable!("discovery is the default") };
+    let refresh = match &issuer.keys {
+        KeyOrigin::Discovery { refresh, .. } => Some(refresh),
+        _ => None,
+    };
+    let refresh = refresh.unwrap();
     let (memory, cache) = (TokenCacheLimits::default(), &server.cache);
     assert_eq!(issuer.token.clock_skew, server.token.clock_skew);
     assert_eq!(issuer.token_types, [TokenType::named("at+jwt")]);
