@@ -7,6 +7,7 @@ mod answer;
 mod own;
 mod snapshot;
 
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +24,9 @@ pub use snapshot::Snapshot;
 use crate::audit::{Recorder, Trail};
 use crate::authn::TokenCache;
 use crate::credential;
+use crate::identity::Reason;
 use crate::lease::Leases;
+use crate::policy::Renewal;
 use crate::rejection::{Rejection, render};
 use crate::request::{Arrival, Body, Connection, Received};
 use crate::route::Resolved;
@@ -36,6 +39,8 @@ pub struct Gateway {
     tokens: TokenCache,
     pools: Pools,
     leases: Leases,
+    /// The configuration and the revocations at the last look at what is open.
+    reviewed: RefCell<(Arc<Snapshot>, u64)>,
     recorder: Rc<Recorder>,
     clock: Clock,
 }
@@ -53,11 +58,26 @@ impl Gateway {
         let leases = Leases::new({
             let (snapshot, clock) = (snapshot.clone(), clock.clone());
             move |grant| {
-                let now = clock.now();
-                (snapshot.load().policy.renew(grant, now), now)
+                let (now, snapshot) = (clock.now(), snapshot.load());
+                let revoked = grant.token().zip(grant.token_hash());
+                let revoked = revoked.is_some_and(|(facts, hash)| snapshot.authenticator.is_revoked(hash, facts));
+                (if revoked { Renewal::Ended(Reason::TokenRevoked) } else { snapshot.policy.renew(grant, now) }, now)
             }
         });
-        Self { snapshot, tokens: TokenCache::default(), pools: Pools::new(), leases, recorder, clock }
+        let current = snapshot.load_full();
+        let reviewed = RefCell::new((current.clone(), current.authenticator.revocations()));
+        Self { snapshot, tokens: TokenCache::default(), pools: Pools::new(), leases, reviewed, recorder, clock }
+    }
+
+    /// Decides again about everything that is open, if the configuration has changed since the last look or anything was
+    /// revoked. What is no longer allowed ends, in mid-stream.
+    pub fn review(&self) {
+        let current = self.snapshot.load_full();
+        let revocations = current.authenticator.revocations();
+        let (known, seen) = self.reviewed.replace((current.clone(), revocations));
+        if !Arc::ptr_eq(&known, &current) || seen != revocations {
+            self.leases.review();
+        }
     }
 
     /// Answers one request. Never fails: what goes wrong inside is a refusal.

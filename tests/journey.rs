@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +17,17 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 /// A gate in front of an echo service.
 struct House {
     directory: TempDir,
     provider: IdentityProvider,
     _echo: Echo,
+    /// Tells of every answer that has begun and does not end.
+    begun: mpsc::UnboundedReceiver<()>,
     server: Option<Server>,
 }
 
@@ -33,6 +39,14 @@ path     = "/wiki/{rest...}"
 methods  = ["GET", "POST"]
 upstream = "echo"
 tokens   = ["corp", "partners"]
+
+[[route]]
+name     = "endless"
+host     = "localhost"
+path     = "/endless"
+methods  = ["GET"]
+upstream = "endless"
+tokens   = ["corp"]
 
 [[route]]
 name     = "hidden"
@@ -59,7 +73,7 @@ upstream = "echo"
 
 [[allow]]
 name    = "finance"
-routes  = ["wiki", "hidden"]
+routes  = ["wiki", "hidden", "endless"]
 subject = { groups = { any = ["finance"] } }
 
 [[allow]]
@@ -77,6 +91,27 @@ name   = "laptops"
 routes = ["machines"]
 device = { spiffe_id = "spiffe://demo.portcullis.example/device/*" }
 "#;
+
+/// A service whose answers begin and do not end.
+async fn endless() -> (SocketAddr, mpsc::UnboundedReceiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, begun) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let mut head = [0; 4096];
+                assert!(stream.read(&mut head).await.unwrap() > 0);
+                let first = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+                stream.write_all(first).await.unwrap();
+                let _ = tell.send(());
+                while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
+            });
+        }
+    });
+    (address, begun)
+}
 
 impl House {
     async fn open() -> Self {
@@ -99,6 +134,7 @@ impl House {
     async fn build() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (provider, echo) = (IdentityProvider::start().await.unwrap(), Echo::start().await.unwrap());
+        let (endless, begun) = endless().await;
         let certificates = Certificates::make(&Names::default(), Timestamp::now()).unwrap();
         certificates.write(&directory.path().join("certs"), false).unwrap();
         fs::create_dir(directory.path().join("policies")).unwrap();
@@ -131,6 +167,8 @@ identity = {{ user = "X-Auth-User", groups = "X-Auth-Groups", assertion = "X-Ass
 [assertion]
 issuer = "https://gate.example"
 listener = "edge"
+[upstream.endless]
+endpoints = ["http://{endless}"]
 [audit]
 file = {{ path = "audit.jsonl" }}
 [admin]
@@ -144,7 +182,7 @@ drain = "2s"
             echo = echo.address(),
         );
         fs::write(directory.path().join("portcullis.toml"), main).unwrap();
-        Self { directory, provider, _echo: echo, server: None }
+        Self { directory, provider, _echo: echo, begun, server: None }
     }
 
     async fn start(&mut self) {
@@ -318,6 +356,39 @@ async fn what_is_revoked_over_the_control_socket_ends_at_once_in_every_worker() 
     assert_eq!(order(format!(r#"{{"issuer":"{}","sub":"alice"}}"#, house.provider.issuer())).await, 200);
     assert_eq!(house.get("/wiki/a", Some(&second)).await.status(), 401);
     assert_eq!(order("{}".into()).await, 422);
+}
+
+/// An order, a reload: what is open is decided on again, in mid-stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_ends_when_it_is_no_longer_allowed() {
+    for ends in ["token", "sub", "reload"] {
+        let mut house = House::open().await;
+        let token = house.provider.token("alice").audience("wiki").jwt();
+        let client = house.client(None);
+        let open = tokio::spawn({
+            let request = request("/endless", Some(&token));
+            async move { client.call(request).await }
+        });
+        house.begun.recv().await.unwrap();
+        let order = match ends {
+            "token" => format!(r#"{{"token":"{token}"}}"#),
+            "sub" => format!(r#"{{"issuer":"{}","sub":"alice"}}"#, house.provider.issuer()),
+            _ => {
+                let policy = POLICY.replace("any = [\"finance\"]", "any = [\"auditors\"]");
+                fs::write(house.path().join("policies/wiki.toml"), policy).unwrap();
+                String::new()
+            }
+        };
+        if order.is_empty() {
+            let reply = house.server().reload().await;
+            assert!(reply.done, "{}", reply.message);
+        } else {
+            let socket = house.path().join("control.sock");
+            portcullis::admin::call(&socket, http::Method::POST, "/revoke", order.into()).await.unwrap();
+        }
+        let outcome = tokio::time::timeout(Duration::from_secs(20), open).await;
+        outcome.unwrap_or_else(|_| panic!("{ends}: it goes on")).unwrap().unwrap_err();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,6 +54,9 @@ struct Vouched {
     keys: u64,
 }
 
+/// What a token says, and what names it among revocations.
+type Hashed = (Arc<TokenFacts>, [u8; 32]);
+
 impl Authenticator {
     /// Opens every source. Sources whose settings are those of `previous` go on as they are, with their keys and answers;
     /// so does the memory of DPoP proofs, without which a reload would make every one of them good again.
@@ -125,10 +128,20 @@ impl Authenticator {
         if let PeerCertificate::Refused(refusal) = &routed.request().connection().peer {
             return Err(AuthnError::Certificate(*refusal));
         }
-        let Some(credential) = credential else { return Ok(Identified { routed, token: None }) };
-        let facts = self.token(&routed, credential.token().expose(), tokens, now).await?;
+        let Some(credential) = credential else { return Ok(Identified { routed, token: None, hash: None }) };
+        let (facts, hash) = self.token(&routed, credential.token().expose(), tokens, now).await?;
         self.check_binding(&routed, &credential, &facts, tokens, now)?;
-        Ok(Identified { routed, token: Some(facts) })
+        Ok(Identified { routed, token: Some(facts), hash: Some(hash) })
+    }
+
+    /// Whether a token that was verified before has been revoked since.
+    pub fn is_revoked(&self, hash: &[u8; 32], facts: &TokenFacts) -> bool {
+        self.revocations.contains(hash, facts)
+    }
+
+    /// Grows with every revocation.
+    pub fn revocations(&self) -> u64 {
+        self.revocations.generation()
     }
 
     /// The `iss` of those of `names` that are issuers: where a client can get a token (RFC 9728 `authorization_servers`).
@@ -153,7 +166,7 @@ impl Authenticator {
         token: &str,
         tokens: &TokenCache,
         now: Timestamp,
-    ) -> Result<Arc<TokenFacts>, AuthnError> {
+    ) -> Result<Hashed, AuthnError> {
         let route = &routed.route().tokens;
         if let Some(known) = tokens.get(token, |entry| self.still_good(entry, token, route, now)).flatten() {
             return known;
@@ -168,8 +181,9 @@ impl Authenticator {
         let verified = self.verify(token, route, now).await;
         match verified {
             Ok((facts, entry)) => {
+                let hash = entry.hash;
                 tokens.insert(token, entry);
-                Ok(facts)
+                Ok((facts, hash))
             }
             Err(error) => {
                 if error.costs_us_work() {
@@ -187,7 +201,7 @@ impl Authenticator {
         token: &str,
         route: &[Name],
         now: Timestamp,
-    ) -> Option<Result<Arc<TokenFacts>, AuthnError>> {
+    ) -> Option<Result<Hashed, AuthnError>> {
         let source = match self.select(token, entry.claimed.as_deref(), route) {
             Ok(source) => source,
             Err(error) => return Some(Err(error)),
@@ -203,7 +217,7 @@ impl Authenticator {
             }
             entry.revocations.set(revocations);
         }
-        Some(Ok(entry.facts.clone()))
+        Some(Ok((entry.facts.clone(), entry.hash)))
     }
 
     /// The long way: the one source that stands behind the token vouches for it, or the token fails.

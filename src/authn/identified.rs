@@ -10,13 +10,14 @@ use crate::route::Routed;
 ///
 /// ```compile_fail,E0451
 /// # fn forge(routed: portcullis::route::Routed) {
-/// let forged = portcullis::authn::Identified { routed, token: None };
+/// let forged = portcullis::authn::Identified { routed, token: None, hash: None };
 /// # }
 /// ```
 #[derive(Debug)]
 pub struct Identified {
     pub(super) routed: Routed,
     pub(super) token: Option<Arc<TokenFacts>>,
+    pub(super) hash: Option<[u8; 32]>,
 }
 
 impl Identified {
@@ -28,6 +29,11 @@ impl Identified {
     /// What the token says, when one was presented.
     pub const fn token(&self) -> Option<&Arc<TokenFacts>> {
         self.token.as_ref()
+    }
+
+    /// What names the token among revocations: [`Revocations::hash`](super::Revocations::hash) of its text.
+    pub const fn token_hash(&self) -> Option<&[u8; 32]> {
+        self.hash.as_ref()
     }
 
     /// What the client certificate says, when one was shown.

@@ -51,6 +51,7 @@ pub(super) struct GrantFacts {
     headers: HeaderMap,
     headers_kept: HeadersRead,
     token: Option<Arc<TokenFacts>>,
+    token_hash: Option<[u8; 32]>,
     peer: Option<Arc<PeerFacts>>,
     source: IpAddr,
 }
@@ -110,6 +111,11 @@ impl Grant {
     /// The token's facts.
     pub fn token(&self) -> Option<&Arc<TokenFacts>> {
         self.facts.token.as_ref()
+    }
+
+    /// What names that token among revocations.
+    pub fn token_hash(&self) -> Option<&[u8; 32]> {
+        self.facts.token_hash.as_ref()
     }
 
     /// The client certificate's facts.
@@ -196,6 +202,7 @@ impl GrantFacts {
             headers: rules.headers_read().kept(received.headers()),
             headers_kept: rules.headers_read().clone(),
             token: request.token().cloned(),
+            token_hash: request.token_hash().copied(),
             peer: request.peer().cloned(),
             source: received.source(),
         }

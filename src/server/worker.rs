@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ impl Parts {
         let cut = move || *seat.phase.borrow() == Phase::Cut;
         let recorder = Recorder::join(&self.audit, meters, self.meters.len(), cut);
         RECORDER.set(Some(recorder.clone()));
-        tokio::task::spawn_local(watch(recorder.clone()));
-        let gateway = Rc::new(Gateway::new(self.snapshot.clone(), recorder, self.clock.clone()));
+        let gateway = Rc::new(Gateway::new(self.snapshot.clone(), recorder.clone(), self.clock.clone()));
+        tokio::task::spawn_local(watch(recorder, Rc::downgrade(&gateway)));
         move |request, connection| {
             let gateway = gateway.clone();
             Box::pin(async move { gateway.serve(request, connection).await })
@@ -65,11 +65,14 @@ impl Parts {
 /// One request being answered. Boxed once: the walk is a large future, and the connection task holds it in place.
 pub(super) type ServeFuture = std::pin::Pin<Box<dyn Future<Output = Response<AnswerBody>>>>;
 
-async fn watch(recorder: Rc<Recorder>) {
+async fn watch(recorder: Rc<Recorder>, gateway: Weak<Gateway>) {
     let mut tick = tokio::time::interval(PERIOD);
     loop {
         tick.tick().await;
         recorder.notice_long_exchanges();
+        if let Some(gateway) = gateway.upgrade() {
+            gateway.review();
+        }
     }
 }
 
