@@ -191,7 +191,11 @@ async fn inspect_header(seen: &mut Inspection, issuer: &IssuerVerifier, token: &
         verified => verified,
     };
     let (keys, skipped) = issuer.key_counts();
-    let found = format!("the issuer has {keys} usable keys and {skipped} that cannot verify tokens");
+    let mut found = format!("the issuer has {keys} usable keys and {skipped} that cannot verify tokens");
+    if let (_, _, Some(fault)) = issuer.state() {
+        found.push_str("; the last fetch failed: ");
+        found.push_str(fault);
+    }
     seen.add("signature", verified, found);
 }
 

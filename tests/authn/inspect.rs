@@ -131,6 +131,7 @@ async fn an_issuer_that_is_down_is_no_refusal_of_the_token() {
     let house = House::new(vec![issuer_at(&provider.url("/nowhere"))], Vec::new());
     let seen = inspected(&house, "corp", &key("ES256").token(json!({})), Ask::TheSource).await;
     assert!(matches!(seen.refusal(), Some(AuthnError::IssuerUnavailable { .. })), "{seen:?}");
+    assert!(seen.checks.iter().any(|check| check.found.ends_with("the last fetch failed: jwks-status")), "{seen:?}");
     assert_eq!(outcome(&seen, "audience"), &Outcome::Passed);
 }
 
