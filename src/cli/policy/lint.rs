@@ -13,7 +13,7 @@ use crate::policy::lint::Finding;
 ///
 /// Finds rules that never match, contradict themselves, change nothing or open too much. Each finding has a code;
 /// docs/lint.md says what it means. What is meant can be silenced beside the rules, with the reason:
-/// [[lint]] silence = "P006", about = "RULE", reason = "...".
+/// `[[lint]]` with silence = "P006", about = "RULE", reason = "...".
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Exit status: 0 when nothing is found or all of it is silenced, 1 otherwise.
