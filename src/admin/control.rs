@@ -5,7 +5,7 @@
 //! browser and is refused.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,9 +55,11 @@ pub fn bind_control(path: &Path) -> io::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves it"));
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket is there")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
@@ -138,4 +140,24 @@ pub async fn call(socket: &Path, method: Method, path: &str, body: Bytes) -> io:
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_REPLY).collect().await.map_err(io::Error::other)?;
     Ok((status, body.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bind_control;
+
+    #[tokio::test]
+    async fn a_socket_that_a_dead_process_left_is_replaced_and_nothing_else_is() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let serving = bind_control(&path).unwrap();
+        assert!(bind_control(&path).unwrap_err().to_string().contains("another process"));
+        drop(serving);
+
+        let precious = place.path().join("precious.txt");
+        std::fs::write(&precious, "precious").unwrap();
+        assert!(bind_control(&precious).unwrap_err().to_string().contains("no socket"));
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
+    }
 }

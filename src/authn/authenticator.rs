@@ -134,9 +134,10 @@ impl Authenticator {
         Ok(Identified { routed, token: Some(facts), hash: Some(hash) })
     }
 
-    /// Whether a token that was verified before has been revoked since.
+    /// Whether a token that was verified before has been revoked since, or its source is no longer one of ours.
     pub fn is_revoked(&self, hash: &[u8; 32], facts: &TokenFacts) -> bool {
-        self.revocations.contains(hash, facts)
+        let source = self.sources.iter().find(|source| source.name == facts.source);
+        source.is_none_or(|source| self.revocations.contains(hash, facts, source.rules().clock_skew))
     }
 
     /// Grows with every revocation.
@@ -212,7 +213,7 @@ impl Authenticator {
         }
         let revocations = self.revocations.generation();
         if entry.revocations.get() != revocations {
-            if self.revocations.contains(&entry.hash, &entry.facts) {
+            if self.revocations.contains(&entry.hash, &entry.facts, source.rules().clock_skew) {
                 return Some(Err(AuthnError::Revoked));
             }
             entry.revocations.set(revocations);
@@ -249,10 +250,10 @@ impl Authenticator {
             }
         };
         let hash = Revocations::hash(token);
-        if self.revocations.contains(&hash, &vouched.facts) {
+        let skew = source.rules().clock_skew;
+        if self.revocations.contains(&hash, &vouched.facts, skew) {
             return Err(AuthnError::Revoked);
         }
-        let skew = source.rules().clock_skew;
         let entry = Entry {
             source: source.id,
             claimed,

@@ -1,12 +1,14 @@
 //! Faults of a configuration: collected all, shown with file, line, the offending text and a hint.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use aws_lc_rs::digest::{Context, SHA256};
 
 /// One file of a configuration, as it was read.
 #[derive(Debug)]
@@ -100,12 +102,50 @@ impl Fault {
     }
 }
 
+/// A hash of what is in files and directories now: equal content is an equal configuration.
+pub fn digest(files: &[PathBuf]) -> [u8; 32] {
+    combined(files.iter().map(|path| (path.as_path(), content(path))))
+}
+
+fn combined<'p>(files: impl Iterator<Item = (&'p Path, [u8; 32])>) -> [u8; 32] {
+    let mut hash = Context::new(&SHA256);
+    for (path, content) in files {
+        let path = path.as_os_str().as_encoded_bytes();
+        hash.update(&path.len().to_be_bytes());
+        hash.update(path);
+        hash.update(&content);
+    }
+    sum(hash)
+}
+
+/// A hash of a file's bytes, or of a directory's names. What cannot be read has no content.
+fn content(path: &Path) -> [u8; 32] {
+    let mut hash = Context::new(&SHA256);
+    if let Ok(entries) = std::fs::read_dir(path) {
+        let mut names: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+        names.sort();
+        for name in names {
+            hash.update(name.as_encoded_bytes());
+            hash.update(b"/");
+        }
+    } else {
+        hash.update(&std::fs::read(path).unwrap_or_default());
+    }
+    sum(hash)
+}
+
+fn sum(hash: Context) -> [u8; 32] {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(hash.finish().as_ref());
+    sum
+}
+
 /// Collects faults while a configuration is read, so that all are reported at once; and the files that it names, so
 /// that a change of one of them is noticed.
 #[derive(Debug, Default)]
 pub struct Faults {
     list: RefCell<Vec<Fault>>,
-    files: RefCell<Vec<PathBuf>>,
+    files: RefCell<BTreeMap<PathBuf, [u8; 32]>>,
 }
 
 impl Faults {
@@ -130,17 +170,16 @@ impl Faults {
         self.list.borrow_mut().push(fault);
     }
 
-    /// Remembers a file or directory that the configuration is read from.
+    /// Remembers a file or directory that the configuration is read from, and what is in it before it is read: a change
+    /// while it is read is a change.
     pub fn names_file(&self, path: &Path) {
-        self.files.borrow_mut().push(path.to_path_buf());
+        self.files.borrow_mut().entry(path.to_path_buf()).or_insert_with(|| content(path));
     }
 
-    /// Every file and directory that the configuration is read from, each once.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let mut files = self.files.borrow().clone();
-        files.sort();
-        files.dedup();
-        files
+    /// Every file and directory that the configuration is read from, and a hash of what was in all of them.
+    pub fn files(&self) -> (Vec<PathBuf>, [u8; 32]) {
+        let files = self.files.borrow();
+        (files.keys().cloned().collect(), combined(files.iter().map(|(path, content)| (path.as_path(), *content))))
     }
 
     /// How many errors there are so far, warnings not counted.
@@ -153,5 +192,32 @@ impl Faults {
         let mut faults = self.list.into_inner();
         faults.sort_by_key(|fault| fault.at.as_ref().map(|at| (at.source.path.clone(), at.span.start)));
         faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Faults, digest};
+
+    #[test]
+    fn a_change_while_files_are_read_is_a_change() {
+        let place = tempfile::tempdir().unwrap();
+        let (file, folder) = (place.path().join("a.toml"), place.path().join("policies"));
+        std::fs::write(&file, "old").unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        let read = |before: &dyn Fn()| {
+            let faults = Faults::default();
+            faults.names_file(&file);
+            faults.names_file(&folder);
+            before();
+            faults.names_file(&file);
+            faults.files()
+        };
+        let (files, unchanged) = read(&|| {});
+        assert_eq!(digest(&files), unchanged);
+        let (files, changed) = read(&|| std::fs::write(&file, "new").unwrap());
+        assert_ne!(digest(&files), changed);
+        let (files, grown) = read(&|| std::fs::write(folder.join("deny.toml"), "").unwrap());
+        assert_ne!(digest(&files), grown);
     }
 }

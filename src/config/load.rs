@@ -106,7 +106,7 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
     }
     let policy = Arc::new(policy);
     let intake = listeners.iter().map(|listener| (listener.name.clone(), intake(listener, &limits))).collect();
-    let files_read: Vec<PathBuf> = faults.files();
+    let (files, digest) = faults.files();
     let settings = Settings {
         listeners,
         limits,
@@ -130,8 +130,8 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
         unused,
         silenced,
         warnings: Vec::new(),
-        digest: digest(&files_read),
-        files: files_read,
+        digest,
+        files,
         bundles,
     })
 }
@@ -312,19 +312,4 @@ pub(super) fn version(policies: &[Arc<Source>]) -> PolicyVersion {
     }
     let digits: String = hash.finish().as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     PolicyVersion::new(digits)
-}
-
-/// A hash of the contents of files: equal content is an equal configuration.
-pub fn digest(files: &[PathBuf]) -> [u8; 32] {
-    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for path in files {
-        let content = std::fs::read(path).unwrap_or_default();
-        for part in [path.as_os_str().as_encoded_bytes(), content.as_slice()] {
-            hash.update(&part.len().to_be_bytes());
-            hash.update(part);
-        }
-    }
-    let mut sum = [0; 32];
-    sum.copy_from_slice(hash.finish().as_ref());
-    sum
 }

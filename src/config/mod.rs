@@ -22,6 +22,6 @@ mod token;
 pub mod trust;
 pub mod upstream;
 
-pub use fault::{At, Fault, Faults, Located, Source};
-pub use load::{Loaded, MAIN_FILE, digest, load};
+pub use fault::{At, Fault, Faults, Located, Source, digest};
+pub use load::{Loaded, MAIN_FILE, load};
 pub use settings::Settings;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::{constant_time, digest, hmac, rand};
 use base64::Engine;
@@ -14,6 +15,8 @@ use crate::authn::error::{AuthnError, DpopFault};
 const MOST_PROOFS: usize = 1 << 20;
 /// Expired proofs are swept when the memory has grown by this since the last time.
 const SWEEP_EVERY: usize = 1 << 12;
+/// How long a full memory is not swept again.
+const REST: Duration = Duration::from_secs(1);
 /// How long one nonce is given out, in seconds; it counts for as long again.
 const NONCE_PERIOD: i64 = 120;
 
@@ -28,6 +31,8 @@ pub(in crate::authn) struct ProofMemory {
 struct Used {
     until: HashMap<[u8; 32], Timestamp>,
     sweep_at: usize,
+    /// While the memory is full it is swept once a second, not for each proof.
+    rests_until: Option<Instant>,
 }
 
 impl ProofMemory {
@@ -47,8 +52,7 @@ impl ProofMemory {
         name.copy_from_slice(context.finish().as_ref());
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.until.len() >= used.sweep_at.max(SWEEP_EVERY) {
-            used.until.retain(|_, until| *until >= now);
-            used.sweep_at = used.until.len() + SWEEP_EVERY;
+            used.sweep(now, Instant::now());
         }
         if used.until.len() >= MOST_PROOFS {
             return Err(DpopFault::MemoryFull.into());
@@ -74,6 +78,18 @@ impl ProofMemory {
     }
 }
 
+impl Used {
+    /// Lets go of what no longer counts.
+    fn sweep(&mut self, now: Timestamp, at: Instant) {
+        if self.rests_until.is_some_and(|end| at < end) {
+            return;
+        }
+        self.until.retain(|_, until| *until >= now);
+        self.sweep_at = (self.until.len() + SWEEP_EVERY).min(MOST_PROOFS);
+        self.rests_until = (self.until.len() >= MOST_PROOFS).then(|| at + REST);
+    }
+}
+
 fn period(now: Timestamp) -> i64 {
     now.as_second().div_euclid(NONCE_PERIOD)
 }
@@ -93,8 +109,8 @@ impl Default for ProofMemory {
 mod tests {
     use jiff::{SignedDuration, Timestamp};
 
-    use super::ProofMemory;
-    use crate::authn::error::AuthnError;
+    use super::{MOST_PROOFS, ProofMemory};
+    use crate::authn::error::{AuthnError, DpopFault};
 
     const NOW: i64 = 1_800_000_000;
 
@@ -119,6 +135,26 @@ mod tests {
             memory.remember(&[1; 32], &number.to_string(), now, now + SignedDuration::from_secs(60)).unwrap();
         }
         assert!(memory.used.lock().unwrap().until.len() < 5_500);
+    }
+
+    #[test]
+    fn a_full_memory_refuses_until_the_proofs_in_it_no_longer_count() {
+        let memory = ProofMemory::default();
+        {
+            let mut used = memory.used.lock().unwrap();
+            for number in 0..MOST_PROOFS {
+                let mut name = [0; 32];
+                name.first_chunk_mut().map(|first: &mut [u8; 8]| *first = number.to_le_bytes()).unwrap();
+                used.until.insert(name, at(60));
+            }
+        }
+        let full = || Err(AuthnError::from(DpopFault::MemoryFull));
+        assert_eq!(memory.remember(&[1; 32], "one", at(0), at(120)), full());
+        assert_eq!(memory.remember(&[1; 32], "one", at(90), at(120)), full(), "it is not swept for each proof");
+        memory.used.lock().unwrap().rests_until = None;
+        assert_eq!(memory.remember(&[1; 32], "one", at(90), at(120)), Ok(()));
+        assert_eq!(memory.used.lock().unwrap().until.len(), 1);
+        assert_eq!(memory.remember(&[1; 32], "one", at(90), at(120)), Err(AuthnError::DpopReplayed));
     }
 
     #[test]

@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::journal::Journal;
+use super::facts::later;
 use crate::identity::{Issuer, Principal, TokenFacts};
 use crate::state::StateDirectory;
 
@@ -206,8 +209,9 @@ impl Revocations {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Whether a verified token was revoked.
-    pub fn contains(&self, hash: &[u8; 32], facts: &TokenFacts) -> bool {
+    /// Whether a verified token was revoked. `skew` is how far the issuer's clock may be ahead of ours: what it issued before
+    /// somebody's tokens were revoked may say that it was issued after.
+    pub fn contains(&self, hash: &[u8; 32], facts: &TokenFacts, skew: Duration) -> bool {
         if self.generation() == 0 {
             return false;
         }
@@ -218,7 +222,7 @@ impl Revocations {
         };
         let by_principal = || {
             let entry = entries.get(&Revocation::Principal(facts.principal.clone()))?;
-            facts.issued_at.is_none_or(|issued| issued <= entry.at).then_some(entry)
+            facts.issued_at.is_none_or(|issued| issued <= later(entry.at, skew)).then_some(entry)
         };
         entries.get(&Revocation::Token(*hash)).or_else(by_id).or_else(by_principal).is_some()
     }

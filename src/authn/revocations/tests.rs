@@ -1,9 +1,10 @@
 use std::fs;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Revocation, Revocations, RevokeError};
-use crate::identity::{Issuer, Principal};
+use crate::identity::{ClaimForm, Claims, Issuer, Name, Principal, TokenFacts};
 use crate::state::StateDirectory;
 
 fn at(seconds: i64) -> Timestamp {
@@ -99,4 +100,38 @@ fn what_cannot_be_kept_counts_all_the_same_and_is_said() {
     let told = revocations.revoke(token.clone(), at(0), at(100));
     assert!(matches!(told, Err(RevokeError::NotKept(_))), "{told:?}");
     assert!(has(&revocations, &token));
+}
+
+#[test]
+fn somebody_whose_issuer_is_ahead_of_our_clock_is_revoked_too() {
+    let revocations = Revocations::default();
+    let [_, _, principal] = each_kind();
+    let Revocation::Principal(who) = principal.clone() else { panic!("the third is somebody") };
+    revocations.revoke(principal, at(0), at(1_000)).unwrap();
+    let issued = |seconds| {
+        let facts = TokenFacts { principal: who.clone(), issued_at: Some(at(seconds)), ..facts() };
+        revocations.contains(&[0; 32], &facts, Duration::from_secs(30))
+    };
+    assert!(issued(-1) && issued(0) && issued(20) && issued(30));
+    assert!(!issued(31), "a new sign-in counts again");
+}
+
+fn facts() -> TokenFacts {
+    TokenFacts {
+        source: Name::new("corp"),
+        principal: Principal { issuer: Issuer::new("https://login.example"), subject: "u".into() },
+        client_id: None,
+        audiences: Vec::new(),
+        scopes: Vec::new(),
+        groups: Vec::new(),
+        groups_claim: ClaimForm::Stated,
+        acr: None,
+        amr: Vec::new(),
+        auth_time: None,
+        issued_at: None,
+        expires_at: Timestamp::MAX,
+        id: None,
+        confirmation: None,
+        claims: Claims::parse(b"{}").unwrap(),
+    }
 }
