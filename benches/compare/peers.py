@@ -25,6 +25,7 @@ class Running:
     port: int
     log: Path
     resident_at_start: float = field(default=0.0)
+    milliseconds_to_listen: float = field(default=0.0)
 
     @property
     def pid(self):
@@ -58,6 +59,7 @@ class Peer:
         port = place.upstream if isinstance(self, Upstream) else free_port()
         log = folder / "log"
         command = self.command(place, folder, port)
+        begun = time.monotonic()
         with log.open("w") as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder)
         running = Running(self, process, port, log)
@@ -67,7 +69,8 @@ class Peer:
                 running.last_words()
                 running.stop()
                 sys.exit(f"{self.name} did not start")
-            time.sleep(0.05)
+            time.sleep(0.002)
+        running.milliseconds_to_listen = (time.monotonic() - begun) * 1000
         status = Path(f"/proc/{process.pid}/status").read_text()
         running.resident_at_start = int(status.split("VmRSS:")[1].split()[0]) / 1024
         return running
@@ -103,7 +106,10 @@ class Upstream(Peer):
     """The service behind every proxy."""
 
     def command(self, place, folder, port):
-        body = f"server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 '{'an answer of 130 bytes':.<130}'; }} }}"
+        body = f"server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 '{'an answer of 130 bytes':.<130}'; }} location ~ ^/api/[0-9]+[km]$ {{ root {folder}/files; }} }}"
+        (folder / "files/api").mkdir(parents=True)
+        for name, size in (("64k", 64 << 10), ("16m", 16 << 20)):
+            (folder / "files/api" / name).write_bytes(bytes(size))
         (folder / "nginx.conf").write_text(NGINX.format(body=body))
         return [place.tools / "nginx", "-p", folder, "-e", "stderr", "-c", "nginx.conf"]
 
@@ -138,7 +144,7 @@ class Haproxy(Peer):
         (folder / "haproxy.cfg").write_text(f"""
 global
   nbthread 1
-  maxconn 12000
+  maxconn 8000
   tune.ssl.cachesize 0
   ssl-default-bind-options ssl-min-ver TLSv1.3 no-tls-tickets
   ssl-default-bind-curves X25519
@@ -268,4 +274,83 @@ class Floor(Peer):
         return [place.root / "target/dist/floor", "proxy", f"127.0.0.1:{port}", f"127.0.0.1:{place.upstream}", place.folder / "c"]
 
 
-LINEUP = [Nginx(), Haproxy(), Envoy(), EnvoyWithLog(), Floor()]
+class Portcullis(Peer):
+    name, title = "portcullis", "Portcullis"
+    note = "token cached, group list and SPIFFE ID tested, a record of every request in the audit log, metrics on."
+    workers = 1
+    routes = 10
+
+    def command(self, place, folder, port):
+        c = place.folder / "c"
+        (folder / "policies").mkdir()
+        (folder / "portcullis.toml").write_text(f"""
+workers = {self.workers}
+[[listener]]
+name = "edge"
+address = "127.0.0.1:{port}"
+tls = {{ certificates = [{{ chain = "{c}/server.pem", key = "{c}/server.key" }}], min_version = "1.3" }}
+client_certificates = {{ mode = "required", trust = ["bench"] }}
+[trust.bench]
+ca = "{c}/ca.pem"
+spiffe_trust_domain = "bench.local"
+[issuer.bench]
+url = "https://issuer.bench.local"
+jwks = "{c}/jwks.json"
+audiences = ["bench-api"]
+algorithms = ["RS256"]
+[upstream.service]
+endpoints = ["http://127.0.0.1:{place.upstream}"]
+identity = {{ user = "X-Auth-User", groups = "X-Auth-Groups" }}
+[audit]
+file = {{ path = "decisions.jsonl" }}
+[admin]
+probes = "127.0.0.1:{free_port()}"
+control = {{ socket = "control.sock" }}
+[limits]
+handshakes_per_address = 20000
+""")
+        (folder / "policies/api.toml").write_text("""
+[[route]]
+name = "api"
+host = "localhost"
+path = "/{rest...}"
+methods = ["GET"]
+upstream = "service"
+tokens = ["bench"]
+[[allow]]
+name = "sre"
+routes = ["api"]
+request = { path = "/api/**" }
+subject = { groups = { any = ["sre"] } }
+device = { spiffe_id = "spiffe://bench.local/*" }
+""")
+        others = range(1, self.routes)
+        (folder / "policies/others.toml").write_text("".join(f"""
+[[route]]
+name = "other-{number}"
+host = "localhost"
+path = "/other/{number}/{{rest...}}"
+methods = ["GET"]
+upstream = "service"
+tokens = ["bench"]
+[[allow]]
+name = "other-{number}"
+routes = ["other-{number}"]
+subject = {{ groups = {{ any = ["nobody"] }} }}
+""" for number in others))
+        return [place.root / "target/dist/portcullis", "run", "--config", folder]
+
+
+class ManyRoutes(Portcullis):
+    name, title, routes = "routes", "Portcullis, 10,000 routes", 10_000
+    note = "the same among ten thousand routes, each with a rule of its own."
+
+
+class TwoWorkers(Portcullis):
+    name, title, workers = "two-workers", "Portcullis, two workers", 2
+    note = "the same with two worker threads."
+
+
+VARIANTS = [ManyRoutes(), TwoWorkers()]
+LINEUP = [Portcullis(), Nginx(), Haproxy(), Envoy(), EnvoyWithLog(), Floor()]
+USUAL = [peer.name for peer in LINEUP]

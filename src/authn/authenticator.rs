@@ -179,7 +179,8 @@ impl Authenticator {
         if !tokens.may_try(connection, now) {
             return Err(AuthnError::Flood);
         }
-        let verified = self.verify(token, route, now).await;
+        // Boxed: a token that is remembered does not carry the room for verifying it.
+        let verified = Box::pin(self.verify(token, route, now)).await;
         match verified {
             Ok((facts, entry)) => {
                 let hash = entry.hash;

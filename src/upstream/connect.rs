@@ -79,7 +79,8 @@ impl Dial<'_> {
     /// Opens the connection.
     pub(super) async fn open(&self) -> Result<Fresh, ForwardError> {
         let within = self.settings.timeouts.connect;
-        match tokio::time::timeout(within, self.attempt()).await {
+        // Boxed: few requests open a connection, and all of them would carry the room for it.
+        match tokio::time::timeout(within, Box::pin(self.attempt())).await {
             Ok(opened) => opened,
             Err(_) => Err(ForwardError::Timeout { endpoint: self.endpoint.url(), which: Deadline::Connect }),
         }

@@ -10,7 +10,10 @@ use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
 use serde_json::{Value, json};
 
 use crate::Fault;
@@ -49,6 +52,7 @@ fn sign(
     params.distinguished_name.push(DnType::CommonName, name);
     params.subject_alt_names = names;
     params.extended_key_usages = vec![usage];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let key = KeyPair::generate()?;
     let (certificate, key_text) = (params.signed_by(&key, issuer)?.pem(), key.serialize_pem());
     fs::write(folder.join(format!("{name}.pem")), &certificate)?;
