@@ -129,7 +129,7 @@ const PORTCULLIS: &[(&str, &str)] = &[
 fn the_schema_of_policy_files_has_the_keys_that_the_reader_knows() {
     let schema = parse(schema::POLICY);
     for (path, text) in POLICY {
-        let source = Source { path: "policy.toml".into(), text: text.replace('?', &format!("{UNKNOWN} = 1")) };
+        let source = Source::new("policy.toml".into(), text.replace('?', &format!("{UNKNOWN} = 1")));
         let faults = Faults::default();
         let _ = Project::read(KnownNames::default(), &[Arc::new(source)], &faults);
         assert_eq!(properties(&schema, path), known(&faults.into_sorted(), path), "{path}");

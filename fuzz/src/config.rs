@@ -10,7 +10,7 @@ use portcullis::config::reader::{Table, read_document};
 /// Whatever the text, reading ends, and each fault can be shown with its line.
 pub fn toml(input: &[u8]) -> bool {
     let Ok(text) = from_utf8(input) else { return false };
-    let source = Arc::new(Source { path: PathBuf::from("fuzz.toml"), text: text.to_owned() });
+    let source = Arc::new(Source::new(PathBuf::from("fuzz.toml"), text.to_owned()));
     let faults = Faults::default();
     read_document(&source, &faults, |root| {
         read(&root);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use aws_lc_rs::digest::{Context, SHA256};
@@ -17,6 +17,22 @@ pub struct Source {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+    /// Where its lines begin; looked for once, for thousands of rules ask where they stand.
+    lines: OnceLock<Box<[usize]>>,
+}
+
+impl Source {
+    /// A file's text.
+    pub const fn new(path: PathBuf, text: String) -> Self {
+        Self { path, text, lines: OnceLock::new() }
+    }
+
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect()
+        })
+    }
 }
 
 /// A place in a file.
@@ -31,10 +47,11 @@ pub struct At {
 impl At {
     /// Line and column, from 1; the column counts characters.
     pub fn line_column(&self) -> (usize, usize) {
-        let before = self.source.text.get(..self.span.start).unwrap_or(&self.source.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        (before.matches('\n').count() + 1, column)
+        let (text, lines) = (&self.source.text, self.source.lines());
+        let place = self.span.start.min(text.len());
+        let line = lines.partition_point(|start| *start <= place);
+        let start = lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        (line, text.get(start..place).unwrap_or_default().chars().count() + 1)
     }
 
     /// The place of one part of a string value: `span` counts bytes of the string's content. Exact for strings in which

@@ -269,7 +269,7 @@ fn read_source(path: &Path, faults: &Faults) -> Option<Arc<Source>> {
         })
         .map_err(|error| faults.unreadable(None, path, &error))
         .ok()?;
-    Some(Arc::new(Source { path: path.to_path_buf(), text }))
+    Some(Arc::new(Source::new(path.to_path_buf(), text)))
 }
 
 fn read_limits(root: &Table<'_>) -> (Limits, Duration) {

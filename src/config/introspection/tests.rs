@@ -14,7 +14,7 @@ fn load(text: &str) -> (Option<IntrospectionSettings>, Vec<String>) {
     std::fs::write(directory.path().join("client.pem"), certificate.pem()).unwrap();
     let other = rcgen::KeyPair::generate().unwrap();
     std::fs::write(directory.path().join("other.key"), other.serialize_pem()).unwrap();
-    let source = Arc::new(Source { path: "portcullis.toml".into(), text: text.into() });
+    let source = Arc::new(Source::new("portcullis.toml".into(), text.into()));
     let faults = Faults::default();
     let servers = read_document(&source, &faults, |root| read(&root, directory.path()));
     let shown = faults.into_sorted().into_iter().map(|fault| format!("{}: {}", fault.at.unwrap(), fault.message));

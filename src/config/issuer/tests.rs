@@ -17,7 +17,7 @@ fn load(text: &str) -> (Vec<Option<IssuerSettings>>, Vec<String>) {
     std::fs::write(directory.path().join("twice.json"), r#"{"keys":[],"keys":[]}"#).unwrap();
     std::fs::write(directory.path().join("short"), "short\n").unwrap();
     std::fs::write(directory.path().join("long"), "0123456789abcdef0123456789abcdef\n").unwrap();
-    let source = Arc::new(Source { path: "portcullis.toml".into(), text: text.into() });
+    let source = Arc::new(Source::new("portcullis.toml".into(), text.into()));
     let faults = Faults::default();
     let issuers = read_document(&source, &faults, |root| read(&root, directory.path()));
     let shown = faults.into_sorted().into_iter().map(|fault| format!("{}: {}", fault.at.unwrap(), fault.message));

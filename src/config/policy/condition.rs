@@ -6,7 +6,6 @@ use super::super::fault::Located;
 use super::super::reader::{Table, Value};
 use super::names::Names;
 use super::{peer, request, subject, time};
-use crate::identity::Name;
 use crate::policy::rules::criterion::SourceCriterion;
 use crate::policy::rules::when::{Expression, Schema};
 use crate::policy::rules::{Absent, Condition, Criterion};
@@ -152,9 +151,4 @@ fn network(text: &Located<String>, value: &Value<'_>) -> Option<ipnet::IpNet> {
         value.faults().error(&text.at, format!("`{}` is no network", text.value), hint);
     }
     canonical
-}
-
-/// The names of the routes, for the condition of a rule that covers them.
-pub(super) fn scope_of<'r>(names: &Names<'r>, covers: impl Fn(&Name) -> bool) -> ParamScope<'r> {
-    ParamScope::Routes(names.vocabulary().routes.iter().filter(|route| covers(&route.name)).collect())
 }

@@ -51,7 +51,7 @@ pub struct Description<'d> {
 /// Reads a description.
 pub fn describe(description: &Description<'_>, project: &Project, faults: &Faults) -> Option<Case> {
     let text = description.as_toml(faults)?;
-    let source = Arc::new(Source { path: "the arguments".into(), text });
+    let source = Arc::new(Source::new("the arguments".into(), text));
     let document = Document::parse(&source, faults);
     let routes: Vec<Route> = project.routes.iter().map(|route| Route::clone(route)).collect();
     let known = &project.known;

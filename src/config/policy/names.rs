@@ -8,11 +8,13 @@ use super::super::fault::{At, Located};
 use super::super::reader::{Table, Value, closest};
 use super::{Vocabulary, condition};
 use crate::identity::Name;
-use crate::policy::rules::Condition;
+use crate::policy::rules::{Condition, RouteSelection};
+use crate::route::Route;
 
 /// Everything that a rule may name.
 pub(super) struct Names<'v> {
     vocabulary: Vocabulary<'v>,
+    routes: HashMap<&'v str, &'v Route>,
     sets: HashMap<String, Defined<Vec<Located<String>>>>,
     conditions: HashMap<String, Defined<Arc<Condition>>>,
 }
@@ -38,7 +40,8 @@ pub struct UnusedName {
 impl<'v> Names<'v> {
     /// Reads `[set]` and `[condition.NAME]` of all files.
     pub(super) fn read(roots: &[Table<'_>], vocabulary: Vocabulary<'v>) -> Self {
-        let mut names = Self { vocabulary, sets: HashMap::new(), conditions: HashMap::new() };
+        let routes = vocabulary.routes.iter().map(|route| (route.name.as_str(), route)).collect();
+        let mut names = Self { vocabulary, routes, sets: HashMap::new(), conditions: HashMap::new() };
         for root in roots {
             let Some(sets) = root.table("set") else { continue };
             for (name, value) in sets.named_entries() {
@@ -116,7 +119,20 @@ impl<'v> Names<'v> {
 
     /// A route by name, or a fault.
     pub(super) fn route(&self, name: &Located<String>, value: &Value<'_>) -> Option<Name> {
+        if let Some(route) = self.routes.get(name.value.as_str()) {
+            return Some(route.name.clone());
+        }
         known(self.vocabulary.routes.iter().map(|route| &route.name), "route", "[[route]]", name, value)
+    }
+
+    /// The routes that a rule speaks of.
+    pub(super) fn routes_of(&self, selection: &RouteSelection) -> Vec<&'v Route> {
+        match selection {
+            RouteSelection::Named(names) => {
+                names.iter().filter_map(|name| self.routes.get(name.as_str()).copied()).collect()
+            }
+            every => self.vocabulary.routes.iter().filter(|route| every.covers(&route.name)).collect(),
+        }
     }
 
     /// What was defined and never used.

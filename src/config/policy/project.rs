@@ -126,5 +126,5 @@ pub fn policy_files(place: &Path, faults: &Faults) -> Option<Vec<Arc<Source>>> {
 
 fn read_source(path: &Path, faults: &Faults) -> Option<Arc<Source>> {
     let text = std::fs::read_to_string(path).map_err(|error| faults.unreadable(None, path, &error)).ok()?;
-    Some(Arc::new(Source { path: path.to_path_buf(), text }))
+    Some(Arc::new(Source::new(path.to_path_buf(), text)))
 }

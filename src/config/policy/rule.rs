@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::fault::{At, Located};
 use super::super::reader::{Table, Value};
-use super::condition::{self, read_absent};
+use super::condition::{self, ParamScope, read_absent};
 use super::names::Names;
 use super::subject::says;
 use crate::identity::Name;
@@ -53,7 +53,7 @@ fn read(table: &Table<'_>, effect: Effect, file_mode: Option<Mode>, names: &Name
     let before = table.faults().errors();
     let name = table.require("name").and_then(|value| value.located());
     let routes = read_routes(table, names);
-    let scope = condition::scope_of(names, |route| routes.as_ref().is_some_and(|routes| routes.covers(route)));
+    let scope = ParamScope::Routes(routes.as_ref().map(|routes| names.routes_of(routes)).unwrap_or_default());
     let mut condition = condition::read(table, names, &scope);
     let absent_value = table.get("when_absent");
     let absent = read_absent(absent_value);

@@ -5,7 +5,7 @@ use super::super::fault::{Faults, Source};
 use super::{Table, parse_bytes, parse_duration, read_document};
 
 fn read<T>(text: &str, read: impl FnOnce(Table<'_>) -> T) -> (T, Vec<String>) {
-    let source = Arc::new(Source { path: "test.toml".into(), text: text.into() });
+    let source = Arc::new(Source::new("test.toml".into(), text.into()));
     let faults = Faults::default();
     let value = read_document(&source, &faults, read);
     let shown = |fault: super::super::fault::Fault| {

@@ -8,7 +8,7 @@ use crate::request::PathForms;
 use crate::route::{Authorization, Binding, Methods, Route, Routes};
 
 fn load(text: &str) -> (Vec<Located<Route>>, Option<Routes>, Vec<String>) {
-    let source = Arc::new(Source { path: "routes.toml".into(), text: text.into() });
+    let source = Arc::new(Source::new("routes.toml".into(), text.into()));
     let faults = Faults::default();
     let names = |names: &[&'static str]| names.iter().map(|name| Name::new(*name)).collect::<Vec<_>>();
     let (upstreams, token_sources) = (names(&["payments", "wiki"]), names(&["corp", "partners"]));

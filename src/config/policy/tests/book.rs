@@ -12,7 +12,7 @@ fn every_policy_of_the_book_loads_and_passes_its_tests() {
     assert!(blocks.len() >= 5, "found only {} blocks", blocks.len());
     for block in blocks {
         let faults = Faults::default();
-        let source = |name: &str, text: &str| Arc::new(Source { path: name.into(), text: text.into() });
+        let source = |name: &str, text: &str| Arc::new(Source::new(name.into(), text.into()));
         let known = KnownNames::read(&source("portcullis.toml", MAIN), &faults);
         let mut files = vec![source("book.toml", block)];
         if !block.contains("[[route]]") {

@@ -143,7 +143,7 @@ fn a_difference_says_what_it_means() {
         assert_eq!(said.join(", "), expected);
     }
     let renamed = ROUTES.replace("/v1/items/{id}", "/v2/items/{id}");
-    let source = |name: &str, text: &str| std::sync::Arc::new(Source { path: name.into(), text: text.into() });
+    let source = |name: &str, text: &str| std::sync::Arc::new(Source::new(name.into(), text.into()));
     let faults = Faults::default();
     let known = KnownNames::read(&source("portcullis.toml", MAIN), &faults);
     let new = Project::read(known, &[source("a", &renamed), source("b", &base)], &faults).unwrap();

@@ -46,7 +46,7 @@ upstream = "app"
 
 /// Reads policy files over the routes and names above.
 fn read(texts: &[&str]) -> (Option<Project>, Vec<Fault>) {
-    let source = |name: &str, text: &str| Arc::new(Source { path: name.into(), text: text.into() });
+    let source = |name: &str, text: &str| Arc::new(Source::new(name.into(), text.into()));
     let faults = Faults::default();
     let known = KnownNames::read(&source("portcullis.toml", MAIN), &faults);
     let mut files = vec![source("routes.toml", ROUTES)];
