@@ -17,6 +17,7 @@ mod inspect;
 mod introspection;
 mod introspection_answers;
 mod keys;
+mod memory;
 mod refusals;
 mod revoked;
 mod support;

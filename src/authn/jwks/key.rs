@@ -1,7 +1,7 @@
 //! One key of an issuer, parsed once (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2).
 //!
 //! jsonwebtoken gives the JWK's shape and its thumbprint. The key is handed to aws-lc in parsed form, because
-//! jsonwebtoken would rebuild it for every token; see `benches/token.rs` for what that costs.
+//! jsonwebtoken would rebuild it for every token; see `benches/tokens.rs` for what that costs.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey, RsaPublicKeyComponents};
