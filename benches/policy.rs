@@ -20,7 +20,7 @@ use portcullis::policy::rules::{Facts, evaluate};
 const MAIN: &str = "[issuer.corp]\nurl = \"https://login.corp.example\"\n[trust.corp]\n[upstream.app]\n";
 
 fn source(name: &str, text: &str) -> Arc<Source> {
-    Arc::new(Source { path: name.into(), text: text.into() })
+    Arc::new(Source::new(name.into(), text.into()))
 }
 
 fn load(policy: &Arc<Source>) -> Project {

@@ -146,3 +146,21 @@ fn a_renamed_file_is_opened_anew_when_asked() {
     assert_eq!(records(&path).len(), 1);
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions()) & 0o777, 0o600);
 }
+
+#[test]
+fn nobody_makes_a_record_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = audit_to(&path, OnFailure::Deny, 10);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
+    let long = "x".repeat(60_000);
+    let host = http::HeaderValue::from_bytes(&[0xff; 60_000]).unwrap();
+    let request = Request::builder().method(long.as_str()).uri(format!("/{long}")).header("host", host);
+    let arrival = Arrival::of(&request.body(()).unwrap(), Timestamp::UNIX_EPOCH);
+    let mut trail = Trail::begin(&recorder, arrival, connection());
+    trail.ended(Reason::HostInvalid, Some(long));
+    trail.complete();
+    audit.finish();
+    assert_eq!(records(&path).len(), 1);
+    assert!(fs::metadata(&path).unwrap().len() < 16 * 1024);
+}

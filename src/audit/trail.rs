@@ -21,8 +21,11 @@ use crate::route::Route;
 
 /// An exchange open for longer than this leaves an `opened` notice besides its final record.
 const LONG: Duration = Duration::from_secs(10);
-/// The most bytes of a path that are recorded.
+/// The most bytes that are recorded of what a client chooses: its path, the host and method that it states, what was wrong.
 const MAX_PATH: usize = 8 * 1024;
+const MAX_HOST: usize = 256;
+const MAX_METHOD: usize = 32;
+const MAX_DETAIL: usize = 1024;
 
 /// The trail of one request. Dropping it writes the one final record, whatever happened.
 #[derive(Debug)]
@@ -282,9 +285,9 @@ impl Exchange {
             source: facts.source,
             peer: PeerRecord::from(&self.connection.peer),
             subject: facts.token.as_deref().map(SubjectRecord::from),
-            method: self.arrival.method.as_str(),
-            host: self.arrival.stated_host(),
-            path: bounded(self.arrival.stated_path()),
+            method: bounded(self.arrival.method.as_str(), MAX_METHOD),
+            host: self.arrival.stated_host().map(|host| bounded(host, MAX_HOST)),
+            path: bounded(self.arrival.stated_path(), MAX_PATH),
             route: facts.route.as_ref(),
             decision: if facts.allowed { "allow" } else { "deny" },
             reason: facts.reason,
@@ -302,13 +305,13 @@ impl Exchange {
                 answered: facts.answered,
                 total: micros(self.started.elapsed()),
             },
-            detail: facts.detail.as_deref(),
+            detail: facts.detail.as_deref().map(|detail| bounded(detail, MAX_DETAIL)),
         };
         render(lines, &record);
     }
 }
 
-/// A path that was refused for its length is recorded by its beginning.
-fn bounded(path: &str) -> &str {
-    path.get(..path.floor_char_boundary(MAX_PATH)).unwrap_or(path)
+/// What is longer is recorded by its beginning.
+fn bounded(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }

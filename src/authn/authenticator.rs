@@ -294,7 +294,13 @@ impl Authenticator {
         {
             return Ok(issuer);
         }
-        only(on_route().filter(|source| source.takes_any()))?.ok_or(AuthnError::Source)
+        // A token of an issuer of ours that does not count here is shown to nobody else.
+        let ours = |claimed| self.sources.iter().any(|source| source.issues_as(claimed));
+        let open = only(on_route().filter(|source| source.takes_any()))?.ok_or(AuthnError::Source)?;
+        match claimed {
+            Some(claimed) if ours(claimed) && !open.answers_for(claimed) => Err(AuthnError::Source),
+            _ => Ok(open),
+        }
     }
 
     /// Whether a token that is no JWS can mean nothing to a route.
@@ -363,6 +369,10 @@ impl Source {
 
     fn issues_as(&self, claimed: &str) -> bool {
         matches!(&self.kind, Kind::Issuer(issuer) if issuer.settings().issuer.as_str() == claimed)
+    }
+
+    fn answers_for(&self, claimed: &str) -> bool {
+        matches!(&self.kind, Kind::Server(server) if server.settings().issuer.as_str() == claimed)
     }
 
     fn takes_any(&self) -> bool {

@@ -213,6 +213,7 @@ async fn a_token_goes_to_one_verifier_and_never_to_a_second() {
     let house = House::new(vec![issuer(&[key("ES256").jwk()])], servers);
     let forged = SigningKey::ec("ec", "ES256").token(json!({}));
     let foreign = key("ES256").token(json!({"iss": "https://elsewhere.example"}));
+    let ours = key("ES256").token(json!({}));
     let asked = || [&one, &two, &open].map(|provider| provider.count(INTROSPECT));
     for (name, route, token, expected, calls) in [
         ("a prefix decides", "one+two", "one_x", "inactive", [1, 0, 0]),
@@ -223,6 +224,7 @@ async fn a_token_goes_to_one_verifier_and_never_to_a_second() {
         ("no prefix, and an open server", "one+open", "three_x", "inactive", [0, 0, 1]),
         ("a bad signature is the issuer's to judge", "corp+open", &forged, "signature", [0, 0, 0]),
         ("a signed token of somebody else is opaque here", "corp+open", &foreign, "inactive", [0, 0, 1]),
+        ("a token of an issuer that does not count here is shown to nobody", "open", &ours, "source", [0, 0, 0]),
         ("dots make no signed token", "corp+open", "a.b.c", "inactive", [0, 0, 1]),
         ("a route without sources asks nobody", "none", "three_y", "source", [0, 0, 0]),
     ] {
