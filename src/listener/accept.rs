@@ -50,9 +50,9 @@ pub(super) async fn accept<S: Service>(door: Doorway, hall: Rc<Hall<S>>) {
         match accepted {
             Ok((socket, client)) => receive(socket, client, &entrance, &hall),
             Err(error) if is_exhausted(&error) => {
-                // Those who say nothing make room; the kernel keeps the others until there is some.
-                let evicted = hall.crowd.evict_oldest().is_some();
-                tracing::warn!(%error, listener = %entrance.name, evicted, "no room for another connection");
+                // Those who ask nothing make room; the kernel keeps the others until there is some.
+                let made = hall.make_room();
+                tracing::warn!(%error, listener = %entrance.name, made, "no room for another connection");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
             Err(_) => {}
@@ -73,7 +73,7 @@ fn receive<S: Service>(socket: TcpStream, client: SocketAddr, entrance: &Arc<Ent
         client: Cell::new(canonical(client)),
         local: Cell::new(socket.local_addr().map_or(client, canonical)),
     };
-    if hall.census.open() >= hall.share && hall.crowd.evict_oldest().is_none() {
+    if hall.census.open() >= hall.share && !hall.make_room() {
         return hall.report(&arrived, EventKind::Shed, None);
     }
     let source = canonical(client).ip();

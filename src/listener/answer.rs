@@ -12,12 +12,11 @@ use super::pace::{Exchange, Pace};
 pub(super) struct Answer<B> {
     body: B,
     held: Held,
-    _exchange: Option<Exchange>,
+    _exchange: Exchange,
 }
 
 impl<B> Answer<B> {
-    /// With `None` the exchange lives on elsewhere.
-    pub(super) fn new(body: B, pace: Arc<Pace>, exchange: Option<Exchange>) -> Self {
+    pub(super) fn new(body: B, pace: Arc<Pace>, exchange: Exchange) -> Self {
         Self { body, held: Held { pace, holds: false }, _exchange: exchange }
     }
 }

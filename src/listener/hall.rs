@@ -12,6 +12,7 @@ use super::census::Census;
 use super::crowd::Crowd;
 use super::entrance::Entrance;
 use super::event::{ConnectionEvent, EventKind, Observer};
+use super::guests::Guests;
 use super::limits::Limits;
 use super::workers::Phase;
 use crate::request::{Connection, ConnectionId};
@@ -37,6 +38,7 @@ pub(super) struct Hall<S> {
     pub(super) census: Census,
     pub(super) meters: Arc<Meters>,
     pub(super) crowd: Rc<Crowd>,
+    pub(super) guests: Rc<Guests>,
     pub(super) phase: watch::Receiver<Phase>,
     /// Connections that this worker may have open.
     pub(super) share: usize,
@@ -69,6 +71,7 @@ impl<S> Hall<S> {
             census: Census::new(meters.clone()),
             meters,
             crowd: Rc::default(),
+            guests: Rc::default(),
             phase,
             share: common.limits.connections.div_ceil(workers).max(1),
             handshakes: common.limits.handshakes_per_address.div_ceil(workers).max(1),
@@ -78,6 +81,12 @@ impl<S> Hall<S> {
 
     pub(super) fn next_id(&self) -> ConnectionId {
         ConnectionId(self.common.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Has the connection go that can be spared most easily: the oldest that never asked anything, else the one that has
+    /// been idle for longest. `false` when every one has a request open.
+    pub(super) fn make_room(&self) -> bool {
+        self.crowd.evict_oldest().or_else(|| self.guests.dismiss()).is_some()
     }
 
     pub(super) fn count_cut(&self) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Limits and deadlines of all listeners. The default is strict and fits a service in front of the internet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections, all listeners together. At the limit the oldest that never sent a request makes room.
+    /// Open connections, all listeners together. At the limit the oldest that never sent a request makes room, then the
+    /// one that has been idle for longest; one with an open request never does.
     pub connections: usize,
     /// Handshakes under way per client address (an IPv6 client is its /64). At the limit the oldest makes room.
     pub handshakes_per_address: usize,

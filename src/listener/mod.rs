@@ -12,6 +12,7 @@ mod crowd;
 mod entrance;
 mod event;
 mod greeting;
+mod guests;
 mod hall;
 mod limits;
 mod pace;

@@ -20,6 +20,8 @@ pub(super) struct Pace {
     oldest: Instant,
     /// It is closed after what is open, whatever its age.
     spent: AtomicBool,
+    /// It makes room for others as soon as nothing is open.
+    dismissed: AtomicBool,
     /// Requests whose answer is not complete.
     open: AtomicU32,
     /// When the connection fell silent, or its head began; milliseconds since `start`.
@@ -39,6 +41,18 @@ const HEAD: u32 = 0;
 /// Between two requests.
 const IDLE: u32 = 1;
 
+/// How long a connection that was told to close may take: in HTTP/2 its client has to answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How far a connection is on its way out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Leave {
+    /// It is closed after what is open.
+    pub(super) retired: bool,
+    /// When it was told to close while it was idle.
+    pub(super) told: Option<Instant>,
+}
+
 /// What the clock says about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -49,11 +63,13 @@ pub(super) enum Due {
     /// It is old, or what it rests on is gone: it is closed after what is open and, in HTTP/1.1, after the next answer,
     /// so that no request on its way is lost.
     Retire,
-    /// It was too slow.
+    /// It was told to close and has had its time.
+    End,
+    /// It was too slow, or has to make room.
     Cut(EventKind),
 }
 
-/// A request whose answer is not complete.
+/// A request whose answer is not complete, or a tunnel that is open.
 pub(super) struct Exchange(std::sync::Arc<Pace>);
 
 impl Pace {
@@ -65,6 +81,7 @@ impl Pace {
             start,
             oldest: start + age,
             spent: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
             open: AtomicU32::new(0),
             since: AtomicU64::new(0),
             waiting: AtomicU32::new(HEAD),
@@ -83,6 +100,25 @@ impl Pace {
     /// What the connection rests on no longer holds: its client has to come back with a new one.
     pub(super) fn is_spent(&self) {
         self.spent.store(true, Ordering::Relaxed);
+    }
+
+    /// Others need its place.
+    pub(super) fn is_dismissed(&self) {
+        self.dismissed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether others needed its place.
+    pub(super) fn was_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Relaxed)
+    }
+
+    /// Whether its place can be had, and in which order: first who is idle, then who has sent half a head, in the order
+    /// of their time. `None` while a request is open, and for one that goes already.
+    pub(super) fn spare(&self) -> Option<(bool, Instant)> {
+        if self.is_busy() || self.was_dismissed() {
+            return None;
+        }
+        Some((self.waiting.load(Ordering::Relaxed) == HEAD, self.at(self.since.load(Ordering::Relaxed))))
     }
 
     /// Bytes came in.
@@ -122,8 +158,8 @@ impl Pace {
         self.open.load(Ordering::Relaxed) > 0
     }
 
-    /// What is due now; a connection retires only once.
-    pub(super) fn due(&self, now: Instant, limits: &Limits, retired: bool) -> Due {
+    /// What is due now; a connection retires only once, and is told to close only once.
+    pub(super) fn due(&self, now: Instant, limits: &Limits, leave: Leave) -> Due {
         let blocked = self.blocked.load(Ordering::Relaxed);
         let blocked_at = (blocked > 0).then(|| self.at(blocked - 1) + limits.stall);
         let held = self.held.load(Ordering::Relaxed) > 0;
@@ -134,19 +170,23 @@ impl Pace {
         }
         let since = self.at(self.since.load(Ordering::Relaxed));
         let waiting = self.waiting.load(Ordering::Relaxed);
-        let (ends, due) = match (self.open.load(Ordering::Relaxed), waiting) {
-            (0, HEAD) => (since + limits.head, Due::Cut(EventKind::HeadTimeout)),
-            (0, _) => (since + limits.idle, Due::Close),
+        let dismissed = self.was_dismissed();
+        let (ends, due) = match (self.open.load(Ordering::Relaxed), waiting, leave.told) {
+            (0, HEAD, _) if dismissed => (now, Due::Cut(EventKind::Shed)),
+            (0, HEAD, _) => (since + limits.head, Due::Cut(EventKind::HeadTimeout)),
+            (0, _, Some(told)) => (since.max(told) + FAREWELL, Due::End),
+            (0, _, None) if dismissed => (now, Due::Close),
+            (0, _, None) => (since + limits.idle, Due::Close),
             // Nothing is due from the client; look again later.
             _ => (now + limits.idle, Due::Nothing(now)),
         };
-        let is_old = self.oldest <= now || self.spent.load(Ordering::Relaxed);
+        let is_old = self.oldest <= now || dismissed || self.spent.load(Ordering::Relaxed);
         if ends <= now {
             due
-        } else if is_old && !retired {
+        } else if is_old && !leave.retired {
             Due::Retire
         } else {
-            let next = if retired { ends } else { ends.min(self.oldest) };
+            let next = if leave.retired { ends } else { ends.min(self.oldest) };
             Due::Nothing(stalls_at.map_or(next, |at| at.min(next)))
         }
     }
@@ -160,11 +200,9 @@ impl Pace {
     }
 }
 
-impl Exchange {
-    /// The exchange became a tunnel inside its HTTP/2 connection, of whose end nothing is heard here: from now on the
-    /// connection is never idle.
-    pub(super) fn becomes_tunnel(self) {
-        std::mem::forget(self);
+impl Clone for Exchange {
+    fn clone(&self) -> Self {
+        self.0.begin()
     }
 }
 
@@ -184,12 +222,12 @@ mod tests {
 
     use tokio::time::{Instant, advance};
 
-    use super::{Due, Pace};
+    use super::{Due, FAREWELL, Leave, Pace};
     use crate::listener::{EventKind, Limits};
     use crate::request::HttpVersion;
 
     fn due(pace: &Pace) -> Due {
-        pace.due(Instant::now(), &Limits::default(), false)
+        pace.due(Instant::now(), &Limits::default(), Leave::default())
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -276,10 +314,42 @@ mod tests {
         let _open = pace.begin();
         advance(3600 * SECOND).await;
         assert_eq!(due(&pace), Due::Retire);
-        assert!(matches!(pace.due(Instant::now(), &Limits::default(), true), Due::Nothing(_)));
+        let retired = Leave { retired: true, told: None };
+        assert!(matches!(pace.due(Instant::now(), &Limits::default(), retired), Due::Nothing(_)));
         let pace = Arc::new(Pace::new(HttpVersion::Http2, 3600 * SECOND));
         let _open = pace.begin();
         pace.is_spent();
         assert_eq!(due(&pace), Due::Retire);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_told_to_close_has_a_moment_and_no_more() {
+        let pace = Arc::new(Pace::new(HttpVersion::Http2, 3600 * SECOND));
+        drop(pace.begin());
+        advance(75 * SECOND).await;
+        assert_eq!(due(&pace), Due::Close);
+        let leave = Leave { retired: false, told: Some(Instant::now()) };
+        let due = |pace: &Pace| pace.due(Instant::now(), &Limits::default(), leave);
+        assert_eq!(due(&pace), Due::Nothing(Instant::now() + FAREWELL));
+        // A request that was on its way is answered, and the moment begins again.
+        let late = pace.begin();
+        advance(10 * SECOND).await;
+        assert!(matches!(due(&pace), Due::Nothing(_)));
+        drop(late);
+        assert!(matches!(due(&pace), Due::Nothing(_)));
+        advance(FAREWELL).await;
+        assert_eq!(due(&pace), Due::End);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_to_make_room_finishes_what_is_open() {
+        let pace = Arc::new(Pace::new(HttpVersion::Http1, 3600 * SECOND));
+        let exchange = pace.begin();
+        pace.is_dismissed();
+        assert_eq!(due(&pace), Due::Retire);
+        drop(exchange);
+        assert_eq!(due(&pace), Due::Close);
+        pace.heard();
+        assert_eq!(due(&pace), Due::Cut(EventKind::Shed), "half a head");
     }
 }

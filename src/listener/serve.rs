@@ -25,9 +25,10 @@ use super::answer::Answer;
 use super::census::Present;
 use super::crowd::Place;
 use super::event::EventKind;
+use super::guests::Stay;
 use super::hall::Hall;
 use super::limits::Limits;
-use super::pace::{Due, Pace};
+use super::pace::{Due, Leave, Pace};
 use super::redirect;
 use super::resident::Resident;
 use super::service::Service;
@@ -61,6 +62,7 @@ pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Resul
     let front = Rc::new(Front {
         hall: hall.clone(),
         place: Cell::new(Some(place)),
+        stay: hall.guests.enter(resident.connection().id, pace.clone()),
         resident,
         pace,
         retired: Cell::new(false),
@@ -72,19 +74,19 @@ pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Resul
             let service =
                 service_fn(move |request| future::ready(Ok::<_, Infallible>(service.redirect(&request, port))));
             let connection = Box::pin(http1_builder(&hall.limits).serve_connection(io, service));
-            Conversation { connection, close: http1::Connection::graceful_shutdown, front }.hold().await
+            Conversation::new(connection, http1::Connection::graceful_shutdown, front).hold().await
         }
         (None, HttpVersion::Http1) => {
             let service = front.clone();
             let service = service_fn(move |request| service.clone().answer(request));
             let connection = Box::pin(http1_builder(&hall.limits).serve_connection(io, service).with_upgrades());
-            Conversation { connection, close: http1::UpgradeableConnection::graceful_shutdown, front }.hold().await
+            Conversation::new(connection, http1::UpgradeableConnection::graceful_shutdown, front).hold().await
         }
         (None, HttpVersion::Http2) => {
             let service = front.clone();
             let service = service_fn(move |request| service.clone().answer(request));
             let connection = Box::pin(http2_builder(&hall.limits).serve_connection(io, service));
-            Conversation { connection, close: http2::Connection::graceful_shutdown, front }.hold().await
+            Conversation::new(connection, http2::Connection::graceful_shutdown, front).hold().await
         }
     }
 }
@@ -94,6 +96,7 @@ struct Front<S> {
     hall: Rc<Hall<S>>,
     /// Given up at the first request.
     place: Cell<Option<Place>>,
+    stay: Stay,
     resident: Resident,
     pace: Arc<Pace>,
     /// It says `Connection: close` in its next answer.
@@ -104,20 +107,17 @@ struct Front<S> {
 impl<S: Service> Front<S> {
     fn answer(
         self: Rc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer<S::Body>>, Infallible>> + 'static {
         drop(self.place.take());
         let exchange = self.pace.begin();
-        let may_tunnel = self.http == HttpVersion::Http2 && request.method() == Method::CONNECT;
+        if self.http == HttpVersion::Http2 && request.method() == Method::CONNECT {
+            // A tunnel takes along what came with its request: the connection is not idle while one is open.
+            request.extensions_mut().insert(exchange.clone());
+        }
         let answer = self.hall.service.answer(request, self.resident.connection());
         async move {
             let response = self.say_close(answer.await);
-            let exchange = if may_tunnel && response.status().is_success() {
-                exchange.becomes_tunnel();
-                None
-            } else {
-                Some(exchange)
-            };
             Ok(response.map(|body| Answer::new(body, self.pace.clone(), exchange)))
         }
     }
@@ -127,7 +127,7 @@ impl<S: Service> Front<S> {
         let exchange = self.pace.begin();
         self.hall.report_request(&self.resident.connection(), EventKind::Redirected);
         let response = self.say_close(redirect::answer(request, port));
-        response.map(|body| Answer::new(body, self.pace.clone(), Some(exchange)))
+        response.map(|body| Answer::new(body, self.pace.clone(), exchange))
     }
 
     /// HTTP/1.1 ends a connection in an answer, so that no request on its way is lost; HTTP/2 has GOAWAY.
@@ -154,6 +154,8 @@ struct Conversation<C, S> {
     connection: Pin<Box<C>>,
     /// Ends it after what is open.
     close: fn(Pin<&mut C>),
+    /// When it was told to close while it was idle.
+    told: Option<Instant>,
     front: Rc<Front<S>>,
 }
 
@@ -163,6 +165,10 @@ enum Woken {
 }
 
 impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
+    fn new(connection: Pin<Box<C>>, close: fn(Pin<&mut C>), front: Rc<Front<S>>) -> Self {
+        Self { connection, close, told: None, front }
+    }
+
     /// Drives it beside its deadlines, to its end.
     async fn hold(mut self) -> Result<(), Failed> {
         let front = self.front.clone();
@@ -180,9 +186,13 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
                 },
             };
             match woken {
-                Woken::Ended(result) => return result.or_else(|error| failure(&error).map_or(Ok(()), Err)),
+                Woken::Ended(Err(error)) => return failure(&error).map_or_else(|| self.ended(), Err),
+                Woken::Ended(Ok(())) | Woken::Due(Due::End) => return self.ended(),
                 Woken::Due(Due::Cut(kind)) => return Err((kind, None)),
-                Woken::Due(Due::Close) => self.close(),
+                Woken::Due(Due::Close) => {
+                    self.told = Some(Instant::now());
+                    self.close();
+                }
                 Woken::Due(Due::Retire) => {
                     front.retired.set(true);
                     if front.http == HttpVersion::Http2 {
@@ -195,11 +205,13 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>, mut alarm: Pin<&mut Sleep>) -> Poll<Woken> {
+        self.front.stay.is_held_by(context);
         if let Poll::Ready(result) = self.connection.as_mut().poll(context) {
             return Poll::Ready(Woken::Ended(result));
         }
         loop {
-            let next = match self.front.pace.due(Instant::now(), &self.front.hall.limits, self.front.retired.get()) {
+            let leave = Leave { retired: self.front.retired.get(), told: self.told };
+            let next = match self.front.pace.due(Instant::now(), &self.front.hall.limits, leave) {
                 Due::Nothing(next) => next,
                 due => return Poll::Ready(Woken::Due(due)),
             };
@@ -214,6 +226,10 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
 
     fn close(&mut self) {
         (self.close)(self.connection.as_mut());
+    }
+
+    fn ended(&self) -> Result<(), Failed> {
+        if self.front.pace.was_dismissed() { Err((EventKind::Shed, None)) } else { Ok(()) }
     }
 
     fn cut(&self) -> Result<(), Failed> {

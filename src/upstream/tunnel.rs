@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::Extensions;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
@@ -31,12 +32,14 @@ pub(super) struct Tunnel {
     pub(super) hold: Hold,
     pub(super) lease: Rc<Lease>,
     pub(super) idle: Duration,
+    /// Kept until the end.
+    pub(super) along: Extensions,
 }
 
 impl Tunnel {
     /// Copies until the end, and says how it ended.
     pub(super) async fn run(self) -> Ended {
-        let _hold = self.hold;
+        let _kept = (self.hold, self.along);
         let both = async { (self.client.await, self.service.await) };
         let Ok((Ok(client), Ok(service))) = timeout(PATIENCE, both).await else {
             return Ended { reason: Some(Reason::ClientGone), to_upstream: 0, to_client: 0 };

@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
@@ -34,6 +34,8 @@ pub(super) struct Upgrade {
     key: HeaderValue,
     /// The client speaks HTTP/2: the service is asked in HTTP/1.1 on its behalf.
     bridged: bool,
+    /// What else came with the request: whoever put it there counts on it for as long as the tunnel lives.
+    along: Extensions,
 }
 
 impl Upgrade {
@@ -43,7 +45,8 @@ impl Upgrade {
             let websocket = parts.extensions.get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
             let client = parts.extensions.remove::<OnUpgrade>().filter(|_| websocket);
             let client = client.ok_or(ForwardError::UpgradeUnsupported)?;
-            return Ok(Some(Self { client, key: random_key()?, bridged: true }));
+            let along = std::mem::take(&mut parts.extensions);
+            return Ok(Some(Self { client, key: random_key()?, bridged: true, along }));
         }
         let wished = parts.method == Method::GET
             && has_token(&parts.headers, CONNECTION, b"upgrade")
@@ -51,7 +54,8 @@ impl Upgrade {
             && http_body::Body::is_end_stream(body);
         let (true, Some(key)) = (wished, parts.headers.get(SEC_WEBSOCKET_KEY).cloned()) else { return Ok(None) };
         let Some(client) = parts.extensions.remove::<OnUpgrade>() else { return Ok(None) };
-        Ok(Some(Self { client, key, bridged: false }))
+        let along = std::mem::take(&mut parts.extensions);
+        Ok(Some(Self { client, key, bridged: false, along }))
     }
 
     /// Puts the wish into the request for the service.
@@ -87,7 +91,8 @@ impl Upgrade {
             parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
         let (told, tunnel) = oneshot::channel();
-        let work = Tunnel { client: self.client, service, hold, lease, idle: settings.timeouts.tunnel_idle };
+        let (client, along, idle) = (self.client, self.along, settings.timeouts.tunnel_idle);
+        let work = Tunnel { client, service, hold, lease, idle, along };
         tokio::task::spawn_local(async move {
             // Nobody listening means that nobody wants to know.
             let _ = told.send(work.run().await);

@@ -14,6 +14,8 @@ const MANY: usize = 100_000;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// GET https://edge.test/ in HPACK.
 const HEAD: &[u8] = b"\x82\x84\x87\x41\x09edge.test";
+/// CONNECT https://edge.test/ for a WebSocket.
+const TUNNEL: &[u8] = b"\x02\x07CONNECT\x00\x09:protocol\x09websocket\x84\x87\x41\x09edge.test";
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -45,6 +47,7 @@ pub struct Frames {
 }
 
 impl Frames {
+    pub const DATA: u8 = DATA;
     pub const GOAWAY: u8 = GOAWAY;
 
     /// Says hello.
@@ -59,13 +62,34 @@ impl Frames {
         self.to.write_all(frames).await.unwrap();
     }
 
+    /// The next frame, which stays without an answer.
+    pub async fn listen(&mut self) -> Option<(u8, u32, Vec<u8>)> {
+        next(&mut self.from).await
+    }
+
     pub async fn next(&mut self) -> Option<(u8, u32, Vec<u8>)> {
-        let next = next(&mut self.from).await?;
+        let next = self.listen().await?;
         if next.0 == PING {
             // Whoever closes in order asks whether everything was heard.
             self.send(&frame(PING, 1, 0, &next.2)).await;
         }
         Some(next)
+    }
+
+    /// Asks for the one page.
+    pub async fn ask(&mut self) {
+        self.send(&frame(HEADERS, 5, 1, HEAD)).await;
+    }
+
+    /// Opens a tunnel in the first stream (RFC 8441).
+    pub async fn open_tunnel(&mut self) {
+        self.send(&frame(HEADERS, 4, 1, TUNNEL)).await;
+        while self.next().await.unwrap().0 != HEADERS {}
+    }
+
+    /// Ends it.
+    pub async fn close_tunnel(&mut self) {
+        self.send(&frame(DATA, 1, 1, b"bye")).await;
     }
 
     /// Waits until the server has heard the hello.

@@ -9,6 +9,7 @@ mod drain;
 mod fetch;
 mod floods;
 mod hello;
+mod idle;
 mod revocation;
 mod sessions;
 mod support;

@@ -21,6 +21,7 @@ use portcullis::telemetry::Clock;
 use rustls::ClientConfig;
 use rustls::client::WantsClientCert;
 use rustls::pki_types::ServerName;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -87,6 +88,17 @@ impl House {
 /// Requests that are open for good, in this test's own process.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
+/// Holds a tunnel, and all that came with its request, until the client ends it.
+fn tunnel(mut request: Request<hyper::body::Incoming>) {
+    let client = hyper::upgrade::on(&mut request);
+    let along = std::mem::take(request.extensions_mut());
+    tokio::task::spawn_local(async move {
+        let mut said = Vec::new();
+        TokioIo::new(client.await.unwrap()).read_to_end(&mut said).await.unwrap();
+        drop(along);
+    });
+}
+
 /// Answers with what is known of the connection; a request for `held.test` is never answered.
 async fn answer(request: Request<hyper::body::Incoming>, connection: Arc<Connection>) -> Response<Full<Bytes>> {
     let peer = match &connection.peer {
@@ -94,6 +106,10 @@ async fn answer(request: Request<hyper::body::Incoming>, connection: Arc<Connect
         PeerCertificate::Refused(why) => format!("refused {}", why.as_str()),
         PeerCertificate::Verified(identity) => format!("verified {}", identity.facts().trust),
     };
+    if request.method() == http::Method::CONNECT {
+        tunnel(request);
+        return Response::new(Full::default());
+    }
     let host = request.headers().get("host").and_then(|host| host.to_str().ok()).or(request.uri().host());
     if host == Some("held.test") {
         HELD.fetch_add(1, Ordering::Release);
