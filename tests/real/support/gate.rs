@@ -164,7 +164,7 @@ control = {{ socket = "control.sock" }}
 
     /// The command that serves.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let mut command = Command::new(program());
         command.arg("run").arg("--config").arg(&self.directory).env("NO_COLOR", "1").stdin(Stdio::null());
         command
     }
@@ -176,7 +176,7 @@ control = {{ socket = "control.sock" }}
 
     /// Another command of the program for the same directory, such as `revoke`.
     pub(crate) fn order(&self, command: &str, arguments: &[&str]) -> Output {
-        let mut order = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let mut order = Command::new(program());
         order.arg(command).arg("--config").arg(&self.directory).args(arguments).env("NO_COLOR", "1");
         order.stdin(Stdio::null()).output().unwrap()
     }
@@ -246,6 +246,14 @@ control = {{ socket = "control.sock" }}
     pub(crate) fn record(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         until(&format!("a record {what}"), || self.records().into_iter().find(&wanted))
     }
+}
+
+/// The program under test: cargo's own build, or another that the environment names.
+fn program() -> PathBuf {
+    std::env::var_os("PORTCULLIS_PROGRAM").map_or_else(
+        || env!("CARGO_BIN_EXE_portcullis").into(),
+        |name| fs::canonicalize(&name).unwrap_or_else(|error| panic!("{}: {error}", name.display())),
+    )
 }
 
 /// The whole lines of an audit log.
