@@ -12,6 +12,9 @@
 
 mod dropped;
 mod faults;
+mod grpc;
 mod journey;
 mod peers;
+mod streams;
 mod support;
+mod websocket;

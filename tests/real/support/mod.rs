@@ -7,6 +7,7 @@ mod h2load;
 mod identity_provider;
 mod load;
 mod nginx;
+mod node;
 mod running;
 mod scripted;
 mod wire;
@@ -18,6 +19,7 @@ pub(crate) use h2load::H2load;
 pub(crate) use identity_provider::IdentityProvider;
 pub(crate) use load::{Caller, Load};
 pub(crate) use nginx::Nginx;
+pub(crate) use node::{Service, ask};
 pub(crate) use running::{Running, free_port};
 pub(crate) use scripted::{Scripted, reply};
 pub(crate) use wire::Wire;
@@ -34,9 +36,9 @@ impl Tools {
     /// The tools, or `None` where they were not installed and nobody insists.
     pub(crate) fn find() -> Option<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
-        let missing = ["bin/node", "bin/nginx", "bin/promtool", "bin/h2load", "oidc-provider/node_modules"]
-            .into_iter()
-            .find(|name| !folder.join(name).exists());
+        let needed = ["bin/node", "bin/nginx", "bin/promtool", "bin/h2load", "peers/bin/python", "sslyze/bin/sslyze"];
+        let packages = ["oidc-provider/node_modules", "node-peers/node_modules"];
+        let missing = needed.into_iter().chain(packages).find(|name| !folder.join(name).exists());
         let Some(missing) = missing else {
             return Some(Self { folder });
         };

@@ -1,0 +1,150 @@
+//! gRPC by @grpc/grpc-js on both sides, over HTTP/2 with prior knowledge and over HTTP/2 by ALPN.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Authority, Gate, IdentityProvider, Nginx, Plan, Service, Tools, ask};
+
+const POLICY: &str = r#"
+[[route]]
+name     = "plain"
+host     = "localhost"
+path     = "/plain.Echo/{method}"
+methods  = ["POST"]
+upstream = "plain"
+tokens   = ["corp"]
+
+[[route]]
+name     = "secret"
+host     = "localhost"
+path     = "/secret.Echo/{method}"
+methods  = ["POST"]
+upstream = "secret"
+tokens   = ["corp"]
+
+[[allow]]
+name    = "sre"
+routes  = ["plain", "secret"]
+subject = { groups = { any = ["sre"] } }
+"#;
+
+struct House {
+    tools: Tools,
+    _folder: TempDir,
+    provider: IdentityProvider,
+    plain: Service,
+    secret: Service,
+    gate: Gate,
+}
+
+fn house() -> Option<House> {
+    let tools = Tools::find()?;
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "provider-authority");
+    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
+    let nginx = Nginx::start(&tools, folder.path());
+    let plain = Service::start(&tools, "grpc.mjs", None);
+    let secret = Service::start(&tools, "grpc.mjs", Some(&authority.server("grpc", &["localhost"])));
+    let mut plan = Plan::between(&nginx, &provider, POLICY);
+    plan.sources = plan.sources.replace("\"urn:api:es256\"", "\"urn:api:es256\", \"urn:api:short\"");
+    plan.sources = plan.sources.replacen("[issuer.corp]\n", "[issuer.corp]\nclock_skew = \"0s\"\n", 1);
+    plan.upstreams += &format!(
+        r#"
+[upstream.plain]
+endpoints = ["http://{}"]
+protocol  = "h2c"
+identity  = {{ user = "X-Auth-User" }}
+
+[upstream.secret]
+endpoints = ["https://{}"]
+protocol  = "auto"
+tls       = {{ ca = "{}" }}
+identity  = {{ user = "X-Auth-User" }}
+"#,
+        plain.address,
+        secret.address,
+        authority.file.display()
+    );
+    let gate = Gate::start(folder.path(), &plan);
+    gate.ready();
+    Some(House { tools, _folder: folder, provider, plain, secret, gate })
+}
+
+impl House {
+    fn ask(&self, service: &str, calls: &[&str], token: Option<&str>) -> Value {
+        let port = self.gate.port.to_string();
+        let arguments = [&["ask", &port, service], calls].concat();
+        ask(&self.tools, "grpc.mjs", &arguments, &self.gate.file("certs/ca.pem"), token)
+    }
+}
+
+#[test]
+fn every_kind_of_call_passes_with_its_trailers() {
+    let Some(house) = house() else { return };
+    let token = house.provider.token("sre", "es256");
+    for service in ["plain.Echo", "secret.Echo"] {
+        let told = house.ask(service, &["one", "large", "many", "sum", "talk", "fail"], Some(&token));
+        for (call, parts, bytes) in
+            [("one", 1, 5), ("large", 1, 3 << 20), ("many", 500, 500 * 4096), ("sum", 1, 7), ("talk", 50, 200)]
+        {
+            let told = &told[call];
+            assert_eq!((&told["parts"], &told["bytes"]), (&parts.into(), &bytes.into()), "{service} {call}: {told}");
+            assert_eq!((&told["code"], &told["who"]), (&0.into(), &"sre".into()), "{service} {call}: {told}");
+            assert_eq!(told["token"], "0", "the credential stays here");
+        }
+        assert_eq!(told["sum"]["text"], (500 * 4096).to_string());
+        assert_eq!(told["fail"]["code"], 9, "the service's own refusal: {told}");
+        assert_eq!(told["fail"]["details"], "not like this: ü");
+        assert_eq!(told["fail"]["detail"], "0001feff", "binary trailers, too");
+    }
+}
+
+#[test]
+fn what_a_client_gives_up_ends_at_the_service() {
+    let Some(mut house) = house() else { return };
+    let token = house.provider.token("sre", "es256");
+    for service in ["plain.Echo", "secret.Echo"] {
+        let told = house.ask(service, &["deadline", "cancel"], Some(&token));
+        assert_eq!((&told["deadline"]["code"], &told["cancel"]["code"]), (&json!(4), &json!(1)), "{told}");
+        let peer = if service == "plain.Echo" { &mut house.plain } else { &mut house.secret };
+        peer.says("\"cancelled\":\"wait\"");
+        peer.says("\"cancelled\":\"talk\"");
+    }
+}
+
+#[test]
+fn a_refusal_is_a_grpc_status() {
+    let Some(house) = house() else { return };
+    let (sre, contractor) = (house.provider.token("sre", "es256"), house.provider.token("contractor", "es256"));
+    let one = |service: &str, token: Option<&str>| house.ask(service, &["one", "sum"], token);
+    for (service, token, code, reason) in [
+        ("plain.Echo", None, 16, "credential-missing"),
+        ("plain.Echo", Some(&contractor[..]), 7, "no-rule-allows"),
+        ("plain.Echo", Some("not.a.token"), 16, "token-"),
+        ("secret.Echo", None, 16, "credential-missing"),
+    ] {
+        let told = one(service, token);
+        for call in ["one", "sum"] {
+            assert_eq!(told[call]["code"], code, "{service} {call}: {told}");
+            assert!(told[call]["details"].as_str().unwrap().starts_with(reason), "{told}");
+        }
+    }
+    assert_eq!(one("plain.Echo", Some(&sre))["one"]["code"], 0);
+}
+
+#[test]
+fn a_stream_ends_with_its_token() {
+    let Some(mut house) = house() else { return };
+    for service in ["plain.Echo", "secret.Echo"] {
+        let token = house.provider.token("sre", "short");
+        let told = house.ask(service, &["flow"], Some(&token));
+        assert!(told["flow"]["parts"].as_u64().unwrap() > 5, "it ran for a while: {told}");
+        assert_eq!(told["flow"]["code"], 13, "a stream that is cut is reset: {told}");
+        let peer = if service == "plain.Echo" { &mut house.plain } else { &mut house.secret };
+        peer.says("\"cancelled\":\"flow\"");
+    }
+    let record = house
+        .gate
+        .record("of the stream", |record| record["path"] == "/plain.Echo/flow" && record["kind"] == "request");
+    assert_eq!(record["reason"], "token-expired", "{record}");
+}

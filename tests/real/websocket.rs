@@ -1,0 +1,96 @@
+//! WebSocket by ws on both sides.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Authority, Gate, IdentityProvider, Nginx, Plan, Service, Tools, ask, until};
+
+const POLICY: &str = r#"
+[[route]]
+name     = "socket"
+host     = "localhost"
+path     = "/ws"
+methods  = ["GET"]
+upstream = "sockets"
+tokens   = ["corp"]
+
+[[allow]]
+name    = "sre"
+routes  = ["socket"]
+subject = { groups = { any = ["sre"] } }
+"#;
+
+struct House {
+    tools: Tools,
+    _folder: TempDir,
+    provider: IdentityProvider,
+    service: Service,
+    gate: Gate,
+}
+
+fn house() -> Option<House> {
+    let tools = Tools::find()?;
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "provider-authority");
+    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
+    let nginx = Nginx::start(&tools, folder.path());
+    let service = Service::start(&tools, "service.mjs", None);
+    let mut plan = Plan::between(&nginx, &provider, POLICY);
+    plan.sources = plan.sources.replace("\"urn:api:es256\"", "\"urn:api:es256\", \"urn:api:short\"");
+    plan.sources = plan.sources.replacen("[issuer.corp]\n", "[issuer.corp]\nclock_skew = \"0s\"\n", 1);
+    plan.upstreams += &format!(
+        "[upstream.sockets]\nendpoints = [\"http://{}\"]\nidentity = {{ user = \"X-Auth-User\" }}\n",
+        service.address
+    );
+    let gate = Gate::start(folder.path(), &plan);
+    gate.ready();
+    Some(House { tools, _folder: folder, provider, service, gate })
+}
+
+impl House {
+    fn ask(&self, what: &str, token: Option<&str>) -> Value {
+        let url = self.gate.url.replace("https:", "wss:") + "/ws";
+        ask(&self.tools, "ask.mjs", &[what, &url], &self.gate.file("certs/ca.pem"), token)
+    }
+}
+
+#[test]
+fn words_of_every_size_pass_and_both_sides_close_with_their_own_code() {
+    let Some(mut house) = house() else { return };
+    let told = house.ask("websocket", Some(&house.provider.token("sre", "es256")));
+    assert_eq!(
+        (&told["text"], &told["pieces"], &told["pong"]),
+        (&json!("hello"), &json!("in three pieces"), &json!("alive"))
+    );
+    assert_eq!(told["large"], json!([true, true]), "binary, and the same 5 MB");
+    let headers = &told["headers"];
+    assert_eq!((&headers["x-auth-user"], &headers["authorization"]), (&json!("sre"), &Value::Null), "{headers}");
+    assert_eq!((&headers["x-forwarded-proto"], &headers["upgrade"]), (&json!("https"), &json!("websocket")));
+    assert_eq!(told["own"], json!({ "code": 4001, "reason": "the client has enough" }));
+    assert_eq!(house.service.says("\"closed\""), json!({ "closed": 4001, "reason": "the client has enough" }));
+    assert_eq!(told["other"], json!({ "code": 4002, "reason": "the service has enough" }));
+    assert_eq!(house.service.says("\"closed\"")["closed"], 4002);
+    until("both records", || {
+        let open = |record: &&Value| record["status"] == 101 && record["reason"] == Value::Null;
+        (house.gate.records().iter().filter(open).count() == 2).then_some(())
+    });
+}
+
+#[test]
+fn without_a_right_there_is_no_socket() {
+    let Some(house) = house() else { return };
+    assert_eq!(house.ask("websocket", None)["refused"], 401);
+    assert_eq!(house.ask("websocket", Some(&house.provider.token("contractor", "es256")))["refused"], 403);
+}
+
+#[test]
+fn a_socket_ends_with_its_token_and_is_told_why() {
+    let Some(mut house) = house() else { return };
+    let told = house.ask("lasts", Some(&house.provider.token("sre", "short")));
+    assert_eq!(told["code"], 1008, "policy violation: {told}");
+    let lasted = told["lasted"].as_u64().unwrap();
+    assert!((8_000..20_000).contains(&lasted), "an exchange is spared for ten seconds, whatever its token: {told}");
+    house.service.says("\"closed\"");
+    let record = house.gate.record("of the socket", |record| record["path"] == "/ws" && record["kind"] == "request");
+    assert_eq!((&record["reason"], &record["status"]), (&json!("token-expired"), &json!(101)), "{record}");
+}
