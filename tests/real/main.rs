@@ -12,6 +12,7 @@
 
 mod dropped;
 mod faults;
+mod frames;
 mod grpc;
 mod journey;
 mod peers;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Authority, Gate, IdentityProvider, Nginx, Plan, Service, Tools, ask, until};
+use crate::support::{Authority, Gate, IdentityProvider, Nginx, Plan, Service, Tools, ask, python, until};
 
 const POLICY: &str = r#"
 [[route]]
@@ -13,6 +13,18 @@ path     = "/ws"
 methods  = ["GET"]
 upstream = "sockets"
 tokens   = ["corp"]
+
+[[route]]
+name     = "source"
+host     = "localhost"
+path     = "/source/{size}"
+methods  = ["GET"]
+upstream = "sockets"
+
+[[allow]]
+name      = "everybody"
+routes    = ["source"]
+anonymous = true
 
 [[allow]]
 name    = "sre"
@@ -74,6 +86,24 @@ fn words_of_every_size_pass_and_both_sides_close_with_their_own_code() {
         let open = |record: &&Value| record["status"] == 101 && record["reason"] == Value::Null;
         (house.gate.records().iter().filter(open).count() == 2).then_some(())
     });
+}
+
+/// RFC 8441, by a client that checks every frame; ws knows nothing of it and is asked in HTTP/1.1.
+#[test]
+fn a_socket_over_http2_is_one_stream_among_others() {
+    let Some(mut house) = house() else { return };
+    let (port, authority) = (house.gate.port.to_string(), house.gate.file("certs/ca.pem"));
+    let ask = |token: Option<&str>| {
+        let fixed = [&port, authority.to_str().unwrap(), "/ws"];
+        python(&house.tools, "websocket.py", &[&fixed[..], token.as_slice()].concat(), &Value::Null)
+    };
+    let told = ask(Some(&house.provider.token("sre", "es256")));
+    assert_eq!((&told["offers"], &told["head"][":status"]), (&json!(1), &json!("200")), "{told}");
+    assert_eq!((&told["text"], &told["large"], &told["beside"]), (&json!("hello"), &json!(true), &json!(3_000_000)));
+    assert_eq!((&told["close"], &told["end"]), (&json!([8, 4001]), &json!("ended")), "{told}");
+    let refused = ask(None);
+    assert_eq!(refused["head"][":status"], "401", "{refused}");
+    assert_eq!(house.service.says("\"closed\"")["closed"], 4001);
 }
 
 #[test]

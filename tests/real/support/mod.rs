@@ -19,7 +19,7 @@ pub(crate) use h2load::H2load;
 pub(crate) use identity_provider::IdentityProvider;
 pub(crate) use load::{Caller, Load};
 pub(crate) use nginx::Nginx;
-pub(crate) use node::{Service, ask};
+pub(crate) use node::{Service, ask, python};
 pub(crate) use running::{Running, free_port};
 pub(crate) use scripted::{Scripted, reply};
 pub(crate) use wire::Wire;

@@ -1,7 +1,8 @@
-//! Services and clients by Node: the scripts of `tests/real/node-peers`.
+//! Services and clients by Node and Python: the scripts of `tests/real/node-peers` and `tests/real/python-peers`.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -40,12 +41,24 @@ pub(crate) fn ask(tools: &Tools, script: &str, arguments: &[&str], authority: &P
     if let Some(token) = token {
         command.env("TOKEN", token);
     }
-    printed(&mut command)
+    printed(command.stdin(Stdio::null()), "")
 }
 
-/// The JSON that a command prints.
-pub(super) fn printed(command: &mut Command) -> Value {
-    let output = command.output().unwrap();
+/// What a script of `python-peers` prints when it is told this.
+pub(crate) fn python(tools: &Tools, script: &str, arguments: &[&str], told: &Value) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/python-peers");
+    let mut command = Command::new(tools.home("peers").join("bin/python"));
+    command.arg("-B").arg(folder.join(script)).args(arguments).stdin(Stdio::piped());
+    printed(&mut command, &told.to_string())
+}
+
+/// The JSON that a command prints when it reads this.
+fn printed(command: &mut Command, input: &str) -> Value {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    if let Some(mut to) = child.stdin.take() {
+        to.write_all(input.as_bytes()).unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(text.trim()).unwrap_or_else(|error| panic!("{error}: {text}"))
