@@ -16,6 +16,7 @@ mod frames;
 mod grpc;
 mod journey;
 mod peers;
+mod scanners;
 mod streams;
 mod support;
 mod websocket;

@@ -1,12 +1,14 @@
-// Clients by Node: `node ask.mjs websocket URL` and `node ask.mjs events URL`. Each prints one line of JSON.
+// Clients by Node, each of which prints one line of JSON: `node ask.mjs websocket URL`, `lasts URL`, `events URL`,
+// `tls URL GROUP`.
 //
 // Environment: PEERS_HOME (the folder with node_modules), AUTHORITY (PEM), TOKEN; for events NODE_EXTRA_CA_CERTS.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import tls from 'node:tls';
 
 const { PEERS_HOME, AUTHORITY, TOKEN } = process.env;
-const [what, url] = process.argv.slice(2);
+const [what, url, group] = process.argv.slice(2);
 const headers = TOKEN ? { authorization: `Bearer ${TOKEN}` } : {};
 const say = (it) => console.log(JSON.stringify(it));
 
@@ -74,5 +76,15 @@ function events() {
   });
 }
 
-say(await { websocket: echoes, lasts, events }[what]());
+/** A handshake with one group alone: `{ protocol }`, or `{ error }`. */
+function handshake() {
+  const { port, hostname } = new URL(url);
+  return new Promise((resolve) => {
+    const socket = tls.connect({ host: hostname, port, servername: hostname, ca: readFileSync(AUTHORITY), ecdhCurve: group });
+    socket.on('secureConnect', () => resolve({ protocol: socket.getProtocol() }));
+    socket.on('error', (error) => resolve({ error: error.code }));
+  });
+}
+
+say(await { websocket: echoes, lasts, events, tls: handshake }[what]());
 process.exit(0);
