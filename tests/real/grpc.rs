@@ -119,7 +119,7 @@ fn a_refusal_is_a_grpc_status() {
     let one = |service: &str, token: Option<&str>| house.ask(service, &["one", "sum"], token);
     for (service, token, code, reason) in [
         ("plain.Echo", None, 16, "credential-missing"),
-        ("plain.Echo", Some(&contractor[..]), 7, "no-rule-allows"),
+        ("plain.Echo", Some(contractor.as_str()), 7, "no-rule-allows"),
         ("plain.Echo", Some("not.a.token"), 16, "token-"),
         ("secret.Echo", None, 16, "credential-missing"),
     ] {
