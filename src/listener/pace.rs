@@ -22,6 +22,8 @@ pub(super) struct Pace {
     spent: AtomicBool,
     /// It makes room for others as soon as nothing is open.
     dismissed: AtomicBool,
+    /// It speaks HTTP no more.
+    tunnel: AtomicBool,
     /// Requests whose answer is not complete.
     open: AtomicU32,
     /// When the connection fell silent, or its head began; milliseconds since `start`.
@@ -82,6 +84,7 @@ impl Pace {
             oldest: start + age,
             spent: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
             open: AtomicU32::new(0),
             since: AtomicU64::new(0),
             waiting: AtomicU32::new(HEAD),
@@ -110,6 +113,16 @@ impl Pace {
     /// Whether others needed its place.
     pub(super) fn was_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::Relaxed)
+    }
+
+    /// An upgrade was granted (HTTP/1.1): from here on its two directions end each for itself.
+    pub(super) fn becomes_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it speaks HTTP no more.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Relaxed)
     }
 
     /// Whether its place can be had, and in which order: first who is idle, then who has sent half a head, in the order

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -118,6 +118,9 @@ impl<S: Service> Front<S> {
         let answer = self.hall.service.answer(request, self.resident.connection());
         async move {
             let response = self.say_close(answer.await);
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                self.pace.becomes_tunnel();
+            }
             Ok(response.map(|body| Answer::new(body, self.pace.clone(), exchange)))
         }
     }

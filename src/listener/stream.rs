@@ -1,23 +1,37 @@
 //! The bytes of one connection, in the clear or through TLS, as hyper takes them.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::census::Present;
 use super::pace::Pace;
 
+/// What a client may still send, and for how long, when everything was said to it: a connection that is closed with
+/// something unread is reset, and the last answer may be lost on the way (RFC 9112 section 9.6).
+const LAST_BYTES: usize = 64 * 1024;
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
 /// One connection's bytes. It is counted as open for as long as this lives, through upgrades, too.
 pub(super) struct Stream {
     transport: Transport,
     pace: Arc<Pace>,
+    /// Nothing more is said; what still comes is read and dropped.
+    lingering: Option<Lingering>,
     _present: Present,
+}
+
+struct Lingering {
+    left: usize,
+    until: Pin<Box<Sleep>>,
 }
 
 pub(super) enum Transport {
@@ -40,11 +54,35 @@ impl Transport {
             }
         }
     }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
 }
 
 impl Stream {
     pub(super) const fn new(transport: Transport, pace: Arc<Pace>, present: Present) -> Self {
-        Self { transport, pace, _present: present }
+        Self { transport, pace, lingering: None, _present: present }
+    }
+
+    /// Ready when the client has closed its side as well, or has had its time.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(lingering) = &mut self.lingering else { return Poll::Ready(Ok(())) };
+        let mut space = [0; 4096];
+        while lingering.left > 0 {
+            let mut buffer = ReadBuf::new(&mut space);
+            match self.transport.poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    lingering.left = lingering.left.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => return lingering.until.as_mut().poll(context).map(Ok),
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn wrote<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -57,10 +95,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let result = match &mut this.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
+        let result = this.transport.poll_read(context, buffer);
         if buffer.filled().len() > before {
             this.pace.heard();
         }
@@ -105,9 +140,18 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        let this = self.get_mut();
+        if this.lingering.is_none() {
+            ready!(match &mut this.transport {
+                Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+                Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            })?;
+            if this.pace.is_tunnel() {
+                // Only one direction has ended.
+                return Poll::Ready(Ok(()));
+            }
+            this.lingering = Some(Lingering { left: LAST_BYTES, until: Box::pin(sleep(LAST_WAIT)) });
         }
+        this.linger(context)
     }
 }

@@ -181,6 +181,11 @@ pub(crate) fn is_for_routes(name: &HeaderName) -> bool {
         || *name == ORIGIN
 }
 
+/// Whether a field is one that only a proxy may set, or that asks for another request than the one that is decided on.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    !matches!(standing(name), Standing::Free)
+}
+
 enum Standing {
     Free,
     Override,

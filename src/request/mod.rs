@@ -33,7 +33,7 @@ pub use source::{parse_element as parse_forwarded_for, source_address};
 pub use target::TargetError;
 pub use trace::TraceContext;
 
-pub(crate) use headers::is_for_routes;
+pub(crate) use headers::{is_for_routes, is_reserved};
 pub(crate) use path::decode;
 pub(crate) use query::parameter_names;
 pub(crate) use target::is_served;

@@ -99,16 +99,14 @@ pub enum ForwardError {
 }
 
 impl ForwardError {
-    /// Whether the endpoint should be trusted less for it.
-    pub(super) const fn is_the_endpoints_fault(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. }
-                | Self::Tls { .. }
-                | Self::Protocol { .. }
-                | Self::Closed { .. }
-                | Self::Timeout { .. }
-        )
+    /// Whether the endpoint should be trusted less for it. `client_owes`: it waited for more of the request's body, and a
+    /// stranger who sends slowly must not put it out of service.
+    pub(super) const fn is_the_endpoints_fault(&self, client_owes: bool) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Tls { .. } | Self::Protocol { .. } => true,
+            Self::Closed { .. } | Self::Timeout { .. } => !client_owes,
+            _ => false,
+        }
     }
 }
 

@@ -124,6 +124,7 @@ impl Exchange {
             peer: self.peer.as_ref(),
             at: self.at,
         };
+        self.owned.extend(settings.request_headers.replaced().cloned());
         let journey = Journey {
             settings,
             reserved: &upstreams.reserved,
@@ -139,7 +140,9 @@ impl Exchange {
         }
         let total = settings.timeouts.total.and_then(|total| Instant::now().checked_add(total));
         let watch = Watch::new(self.lease.clone(), settings.timeouts.idle, total);
-        let limits = Limits { most: settings.max_request_body, reserved: upstreams.reserved.clone() };
+        self.owned.extend(settings.request_headers.added().cloned());
+        let limits =
+            Limits { most: settings.max_request_body, reserved: upstreams.reserved.clone(), owned: self.owned };
         let (body, progress) = RequestBody::new(self.body, watch, limits);
         let mut request = Request::new(body);
         *request.method_mut() = if upgrade.is_some() { Method::GET } else { self.parts.method };
@@ -196,7 +199,7 @@ impl Attempt<'_> {
                     fresh = true;
                 }
                 Err(error) => {
-                    if error.is_the_endpoints_fault() {
+                    if error.is_the_endpoints_fault(self.client_owes()) {
                         self.upstream.failed(&endpoint);
                     }
                     return Err(error);
@@ -265,7 +268,13 @@ impl Attempt<'_> {
         }
     }
 
-    /// Waits for the answer's head. The deadline counts from the last piece of the request.
+    /// Whether the client has to send more of its body before the service can answer.
+    fn client_owes(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.owed())
+    }
+
+    /// Waits for the answer's head. The deadline counts from the last piece of the request, and not while the client owes
+    /// another: the body has a deadline of its own.
     async fn wait<T>(&self, answer: impl Future<Output = T>, watch: &mut Watch) -> Result<T, StreamError> {
         let mut answer = pin!(answer);
         poll_fn(|context| {
@@ -273,7 +282,7 @@ impl Attempt<'_> {
                 return Poll::Ready(Ok(answer));
             }
             if let Some(progress) = &self.progress {
-                watch.moved_at(progress.moved());
+                watch.moved_at(if progress.owed() { Instant::now() } else { progress.moved() });
             }
             watch.waits(context).map(Err)
         })
@@ -312,6 +321,7 @@ impl Attempt<'_> {
     fn cut(&self, endpoint: &Endpoint, cut: StreamError) -> ForwardError {
         match cut {
             StreamError::LeaseEnded(reason) => ForwardError::LeaseEnded(reason),
+            StreamError::Timeout(_) if self.client_owes() => ForwardError::BodyTimeout,
             StreamError::Timeout(Deadline::Total) => {
                 ForwardError::Timeout { endpoint: endpoint.url(), which: Deadline::Total }
             }
@@ -338,7 +348,9 @@ impl Attempt<'_> {
         let settings = &self.upstream.settings;
         match response.status() {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-                self.upstream.failed(endpoint);
+                if !self.client_owes() {
+                    self.upstream.failed(endpoint);
+                }
             }
             _ => endpoint.succeeded(),
         }

@@ -11,13 +11,14 @@
 //! | `body` | streaming both ways, with deadlines |
 //! | `upgrade`, `tunnel`, `websocket` | upgraded connections |
 //! | `upstreams`, `endpoint`, `balance`, `budget`, `health` | what all workers share |
-//! | `pool`, `connect`, `tls` | one worker's connections |
+//! | `pool`, `dials`, `connect`, `tls` | one worker's connections |
 
 mod assertion;
 mod balance;
 mod body;
 mod budget;
 mod connect;
+mod dials;
 mod endpoint;
 mod error;
 mod forward;

@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::body::Progress;
 use super::connect::{Dial, Fresh, Sender1, Sender2};
+use super::dials::Dials;
 use super::endpoint::{Counted, Endpoint};
-use super::error::ForwardError;
-use super::settings::{Pooling, Settings};
+use super::error::{Deadline, ForwardError};
+use super::settings::{Pooling, Protocol, Settings};
 
 /// How long a connection may take to be through with its last exchange.
 const SETTLING: Duration = Duration::from_millis(50);
@@ -26,7 +27,9 @@ pub(super) struct Pool {
     waiting: Cell<usize>,
     idle: RefCell<Vec<Idle>>,
     shared: RefCell<Vec<Rc<Shared>>>,
-    opening: tokio::sync::Mutex<()>,
+    dials: Dials,
+    /// What ALPN gave last, where that is not known before.
+    speaks_http1: Cell<bool>,
     tidying: Cell<bool>,
 }
 
@@ -108,7 +111,8 @@ impl Pool {
             waiting: Cell::new(0),
             idle: RefCell::default(),
             shared: RefCell::default(),
-            opening: tokio::sync::Mutex::new(()),
+            dials: Dials::default(),
+            speaks_http1: Cell::new(false),
             tidying: Cell::new(false),
         })
     }
@@ -139,17 +143,41 @@ impl Pool {
             return Ok(self.hold(connection, true, place));
         }
         let dial = Dial { endpoint: &self.endpoint, settings, upgradeable: false };
-        if settings.protocol == super::settings::Protocol::Http1 {
-            let opened = dial.open().await?;
-            return Ok(self.hold(self.take(opened), false, place));
+        let alone = match settings.protocol {
+            Protocol::Http1 => true,
+            Protocol::Http2 => fresh,
+            Protocol::Auto => fresh || self.speaks_http1.get(),
+        };
+        if alone {
+            return Ok(self.hold(self.open(&dial).await?, false, place));
         }
-        // HTTP/2 carries many requests: whoever comes while a connection is being made waits for that one.
-        let _one_at_a_time = self.opening.lock().await;
-        if !fresh && let Some(stream) = self.stream() {
-            return Ok(self.hold(Held::Http2(stream), true, place));
+        match timeout(settings.timeouts.connect, self.shared(&dial)).await {
+            Ok(Ok((connection, reused))) => Ok(self.hold(connection, reused, place)),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ForwardError::Timeout { endpoint: self.endpoint.url(), which: Deadline::Connect }),
         }
-        let opened = dial.open().await?;
-        Ok(self.hold(self.take(opened), false, place))
+    }
+
+    /// HTTP/2 carries many requests: whoever comes while connections enough for all who wait are being made waits for
+    /// one of these. Whether it has carried a request before.
+    async fn shared(&self, dial: &Dial<'_>) -> Result<(Held, bool), ForwardError> {
+        loop {
+            if let Some(stream) = self.stream() {
+                return Ok((Held::Http2(stream), true));
+            }
+            if !self.speaks_http1.get() && self.dials.suffice(self.limits.streams) {
+                self.dials.next().await;
+            } else {
+                let _under_way = self.dials.begin();
+                return Ok((self.open(dial).await?, false));
+            }
+        }
+    }
+
+    async fn open(&self, dial: &Dial<'_>) -> Result<Held, ForwardError> {
+        let opened = self.take(dial.open().await?);
+        self.speaks_http1.set(matches!(opened, Held::Http1(_)));
+        Ok(opened)
     }
 
     /// A connection of its own for an upgrade: never shared, never kept.

@@ -247,6 +247,18 @@ pub struct HeaderRules {
     pub add: Vec<(HeaderName, HeaderValue)>,
 }
 
+impl HeaderRules {
+    /// The fields that are no longer what the client sent.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = &HeaderName> {
+        self.remove.iter().chain(self.set.iter().map(|(name, _)| name))
+    }
+
+    /// The fields to which something is added.
+    pub(super) fn added(&self) -> impl Iterator<Item = &HeaderName> {
+        self.add.iter().map(|(name, _)| name)
+    }
+}
+
 /// Asks each endpoint, now and then, whether it is well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {

@@ -6,6 +6,7 @@ mod authorities;
 mod certificates;
 mod clients;
 mod drain;
+mod farewell;
 mod fetch;
 mod floods;
 mod hello;

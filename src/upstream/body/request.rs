@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -32,6 +33,8 @@ pub(in crate::upstream) struct Limits {
     pub(in crate::upstream) most: u64,
     /// Names that no trailer may have.
     pub(in crate::upstream) reserved: Arc<Reserved>,
+    /// Names that rules set, and that no trailer may have either.
+    pub(in crate::upstream) owned: Vec<HeaderName>,
 }
 
 /// How far a request body has come: for whoever waits for the answer.
@@ -39,6 +42,7 @@ pub(in crate::upstream) struct Limits {
 pub(in crate::upstream) struct Progress {
     state: Cell<State>,
     moved: Cell<Instant>,
+    owed: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,11 @@ impl Progress {
         }
     }
 
+    /// Whether the service has taken all that came and waits for the client: what is late then is not its fault.
+    pub(in crate::upstream) fn owed(&self) -> bool {
+        self.owed.get()
+    }
+
     /// When the last piece was handed over.
     pub(in crate::upstream) fn moved(&self) -> Instant {
         self.moved.get()
@@ -98,7 +107,8 @@ impl RequestBody {
         if body.is_end_stream() {
             return (Self(None), None);
         }
-        let progress = Rc::new(Progress { state: Cell::new(State::Untouched), moved: Cell::new(Instant::now()) });
+        let (state, moved) = (Cell::new(State::Untouched), Cell::new(Instant::now()));
+        let progress = Rc::new(Progress { state, moved, owed: Cell::new(false) });
         (Self(Some(Box::new(Streaming { body, watch, limits, progress: progress.clone() }))), Some(progress))
     }
 }
@@ -108,7 +118,9 @@ impl Streaming {
         if self.progress.untouched() {
             self.progress.state.set(State::Streaming);
         }
-        let outcome = match Pin::new(&mut self.body).poll_frame(context) {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.progress.owed.set(polled.is_pending());
+        let outcome = match polled {
             Poll::Pending => match self.watch.waits(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(cut) => Err(cut),
@@ -141,7 +153,7 @@ impl Streaming {
             }
             Err(other) => match other.into_trailers() {
                 Ok(mut trailers) => {
-                    self.limits.reserved.strip_trailers(&mut trailers);
+                    self.limits.reserved.strip_trailers(&mut trailers, &self.limits.owned);
                     Ok(Frame::trailers(trailers))
                 }
                 Err(unknown) => Ok(unknown),

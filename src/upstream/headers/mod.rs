@@ -28,7 +28,7 @@ pub(super) struct Journey<'a> {
     pub(super) speaker: Speaker<'a>,
     /// `authorization = "pass"` on the route.
     pub(super) pass_authorization: bool,
-    /// Header fields that rules of the policy set: none of them is a client's.
+    /// Header fields that rules set or remove: none of them is a client's, in any spelling.
     pub(super) owned: &'a [HeaderName],
     /// Header fields that the rule that allowed sets.
     pub(super) granted: Vec<(HeaderName, HeaderValue)>,

@@ -8,6 +8,8 @@ use std::collections::HashSet;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderMap, HeaderName};
 
+use crate::request;
+
 /// Longer names are compared with nothing: no name that means something is that long.
 const LONGEST: usize = 64;
 
@@ -15,26 +17,11 @@ const LONGEST: usize = 64;
 const HOP_BY_HOP: &[&str] =
     &["connection", "keep-alive", "te", "transfer-encoding", "upgrade", "http2-settings", "expect"];
 
-/// Fields that only the gateway sets, and fields that make some services act on another address, path or method than
-/// the one that was authorised.
-const OURS: &[&str] = &[
-    "forwarded",
-    "x-forwarded",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "true-client-ip",
-    "client-cert",
-    "client-cert-chain",
-    "x-request-id",
-    "x-rewrite-url",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-];
+/// Fields that only the gateway sets, besides those that intake takes out: a trailer never passed there.
+const OURS: &[&str] = &["x-request-id"];
 
 /// Whole families of such fields.
-const OUR_FAMILIES: &[&str] = &["proxy-", "x-forwarded-", "x-portcullis-", "x-original-", "x-envoy-"];
+const OUR_FAMILIES: &[&str] = &["proxy-"];
 
 /// Fields that are the client's own, or settled by intake, but not in another spelling: for readers that fold the
 /// spelling, a second one would stand beside the first.
@@ -49,6 +36,9 @@ const NOT_IN_TRAILERS: &[&str] = &[
     "content-range",
     "trailer",
     "authorization",
+    "dpop",
+    "traceparent",
+    "tracestate",
     "cookie",
     "set-cookie",
     "cache-control",
@@ -77,25 +67,40 @@ impl Reserved {
     }
 
     /// Takes out of a request's head all that a client must not say: what belongs to its connection, what `Connection`
-    /// names, and what only the gateway says; `owned` are the names that rules of the policy set.
+    /// names, and what only the gateway says; `owned` are the names that rules set or remove.
     pub(in crate::upstream) fn strip(&self, headers: &mut HeaderMap, owned: &[HeaderName]) {
         remove_named_by_connection(headers);
-        let owned: Vec<Plain> = owned.iter().map(Plain::of).collect();
-        retain(headers, |plain| !self.holds(plain) && !owned.iter().any(|owned| owned.as_bytes() == plain.as_bytes()));
+        let owned = Owned::of(owned);
+        retain(headers, |plain| !self.holds(plain) && !owned.holds(plain));
     }
 
-    /// Takes out of a request's trailers what may not stand there.
-    pub(in crate::upstream) fn strip_trailers(&self, trailers: &mut HeaderMap) {
-        retain(trailers, |plain| !self.holds(plain) && !is_one_of(plain, NOT_IN_TRAILERS));
+    /// Takes out of a request's trailers what may not stand there: many services read trailers as if they were fields of
+    /// the head.
+    pub(in crate::upstream) fn strip_trailers(&self, trailers: &mut HeaderMap, owned: &[HeaderName]) {
+        let owned = Owned::of(owned);
+        retain(trailers, |plain| !self.holds(plain) && !owned.holds(plain) && !is_one_of(plain, NOT_IN_TRAILERS));
     }
 
     /// Whether only the gateway may set the field.
-    fn holds(&self, plain: &Plain) -> bool {
+    fn holds(&self, plain: &Plain<'_>) -> bool {
         is_hop_by_hop(plain)
             || is_ours(plain)
             || self.0.contains(plain.as_bytes())
             || is_one_of(plain, &["content-length"])
             || (plain.folded && is_one_of(plain, OTHERWISE_SPELLED))
+    }
+}
+
+/// Names that rules set or remove.
+struct Owned<'a>(Vec<Plain<'a>>);
+
+impl<'a> Owned<'a> {
+    fn of(names: &'a [HeaderName]) -> Self {
+        Self(names.iter().map(Plain::of).collect())
+    }
+
+    fn holds(&self, plain: &Plain<'_>) -> bool {
+        self.0.iter().any(|owned| owned.as_bytes() == plain.as_bytes())
     }
 }
 
@@ -121,7 +126,7 @@ pub(in crate::upstream) fn strip_response_trailers(trailers: &mut HeaderMap) {
     retain(trailers, |plain| !is_hop_by_hop(plain) && !is_one_of(plain, NOT_IN_TRAILERS) && !is_ours(plain));
 }
 
-fn retain(headers: &mut HeaderMap, keep: impl Fn(&Plain) -> bool) {
+fn retain(headers: &mut HeaderMap, keep: impl Fn(&Plain<'_>) -> bool) {
     let gone: Vec<HeaderName> = headers.keys().filter(|name| !keep(&Plain::of(name))).cloned().collect();
     for name in gone {
         headers.remove(name);
@@ -144,32 +149,35 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-fn is_hop_by_hop(plain: &Plain) -> bool {
+fn is_hop_by_hop(plain: &Plain<'_>) -> bool {
     is_one_of(plain, HOP_BY_HOP)
 }
 
-fn is_ours(plain: &Plain) -> bool {
-    is_one_of(plain, OURS) || OUR_FAMILIES.iter().any(|family| plain.as_bytes().starts_with(family.as_bytes()))
+fn is_ours(plain: &Plain<'_>) -> bool {
+    request::is_reserved(plain.name)
+        || is_one_of(plain, OURS)
+        || OUR_FAMILIES.iter().any(|family| plain.as_bytes().starts_with(family.as_bytes()))
 }
 
-fn is_one_of(plain: &Plain, names: &[&str]) -> bool {
+fn is_one_of(plain: &Plain<'_>, names: &[&str]) -> bool {
     names.iter().any(|name| name.as_bytes() == plain.as_bytes())
 }
 
 /// A field name in the spelling in which names are compared.
-struct Plain {
+struct Plain<'a> {
+    name: &'a HeaderName,
     bytes: [u8; LONGEST],
     length: usize,
     /// Whether it differs from the name as it was sent.
     folded: bool,
 }
 
-impl Plain {
+impl<'a> Plain<'a> {
     /// `HeaderName` is lower case already.
-    fn of(name: &HeaderName) -> Self {
-        let name = name.as_str().as_bytes();
-        let mut plain = Self { bytes: [0; LONGEST], length: name.len().min(LONGEST), folded: false };
-        for (to, from) in plain.bytes.iter_mut().zip(name) {
+    fn of(name: &'a HeaderName) -> Self {
+        let text = name.as_str().as_bytes();
+        let mut plain = Self { name, bytes: [0; LONGEST], length: text.len().min(LONGEST), folded: false };
+        for (to, from) in plain.bytes.iter_mut().zip(text) {
             *to = if from.is_ascii_alphanumeric() { *from } else { b'-' };
             plain.folded |= *to != *from;
         }

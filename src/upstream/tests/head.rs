@@ -110,6 +110,17 @@ async fn identity_headers_of_a_client_are_gone_in_every_spelling() {
     assert_eq!(lines(&answer).iter().filter(|line| line.contains("user")).collect::<Vec<_>>(), ["x-auth-user: u-17"]);
 }
 
+/// A field that a rule sets or removes is not the client's under another spelling either.
+#[tokio::test(flavor = "local")]
+async fn what_rules_set_or_remove_is_gone_in_every_spelling() {
+    let mut settings = settings(echo().await);
+    settings.request_headers.set = vec![("x-tenant".parse().unwrap(), "ours".parse().unwrap())];
+    settings.request_headers.remove = vec!["x-debug".parse().unwrap()];
+    let gate = Gate::open(vec![settings], Who::default()).await;
+    let answer = gate.get("X-Tenant: forged\r\nX_Tenant: forged\r\nX.Tenant: forged\r\nx_debug: forged\r\n").await;
+    assert!(!answer.contains("forged") && answer.contains("x-tenant: ours"), "{answer}");
+}
+
 /// CVE-2026-30851: when there is nothing to say, the client's own word is still gone.
 #[tokio::test(flavor = "local")]
 async fn an_anonymous_request_carries_no_identity_at_all() {

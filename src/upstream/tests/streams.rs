@@ -27,10 +27,10 @@ use crate::upstream::settings::{Protocol, Settings};
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\n";
 
 /// A body that is written as the test goes.
-type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
-type Fed = StreamBody<Pin<Box<dyn futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>>>>>;
+pub(super) type Feed = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
+pub(super) type Fed = StreamBody<Pin<Box<dyn futures_util::Stream<Item = Result<Frame<Bytes>, Infallible>>>>>;
 
-fn fed() -> (Feed, Fed) {
+pub(super) fn fed() -> (Feed, Fed) {
     let (feed, source) = mpsc::unbounded_channel();
     let stream = futures_util::stream::unfold(source, |mut source: mpsc::UnboundedReceiver<_>| async move {
         source.recv().await.map(|frame| (frame, source))
@@ -38,17 +38,17 @@ fn fed() -> (Feed, Fed) {
     (feed, StreamBody::new(Box::pin(stream)))
 }
 
-fn data(text: &'static str) -> Result<Frame<Bytes>, Infallible> {
+pub(super) fn data(text: &'static str) -> Result<Frame<Bytes>, Infallible> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 
-fn trailers(fields: &[(&'static str, &'static str)]) -> Result<Frame<Bytes>, Infallible> {
+pub(super) fn trailers(fields: &[(&'static str, &'static str)]) -> Result<Frame<Bytes>, Infallible> {
     let fields = fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
     Ok(Frame::trailers(fields.collect::<HeaderMap>()))
 }
 
 /// A service that speaks HTTP/2 without TLS.
-async fn http2_service<F, A>(answer: F) -> SocketAddr
+pub(super) async fn http2_service<F, A>(answer: F) -> SocketAddr
 where
     F: Fn(Request<Incoming>) -> A + Clone + 'static,
     A: Future<Output = Response<Fed>> + 'static,
@@ -70,18 +70,18 @@ where
     address
 }
 
-fn http2(address: SocketAddr) -> Settings {
+pub(super) fn http2(address: SocketAddr) -> Settings {
     Settings { protocol: Protocol::Http2, ..settings(address) }
 }
 
-async fn client(gate: &Gate) -> hyper::client::conn::http2::SendRequest<Fed> {
+pub(super) async fn client(gate: &Gate) -> hyper::client::conn::http2::SendRequest<Fed> {
     let io = TokioIo::new(TcpStream::connect(gate.address).await.unwrap());
     let (send, connection) = hyper::client::conn::http2::handshake(Local, io).await.unwrap();
     spawn_local(connection);
     send
 }
 
-fn call(body: Fed) -> Request<Fed> {
+pub(super) fn call(body: Fed) -> Request<Fed> {
     let request = Request::post("http://a/pkg.Service/Method").header("te", "trailers");
     request.header("content-type", "application/grpc").body(body).unwrap()
 }
