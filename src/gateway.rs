@@ -70,8 +70,10 @@ impl Gateway {
     }
 
     /// Decides again about everything that is open, if the configuration has changed since the last look or anything was
-    /// revoked. What is no longer allowed ends, in mid-stream.
+    /// revoked, and asks each time whether the clients' certificates still count. What is no longer allowed ends, in
+    /// mid-stream.
     pub fn review(&self) {
+        self.leases.review_peers(self.clock.now());
         let current = self.snapshot.load_full();
         let revocations = current.authenticator.revocations();
         let (known, seen) = self.reviewed.replace((current.clone(), revocations));

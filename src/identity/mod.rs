@@ -15,7 +15,7 @@ mod token;
 pub use claims::{ClaimPath, Claims, ClaimsError};
 pub use name::{Audience, Issuer, Name, Principal, Scope};
 pub use params::PathParams;
-pub use peer::{PeerCertificate, PeerFacts, PeerIdentity, PeerRefusal};
+pub use peer::{PeerCertificate, PeerCheck, PeerFacts, PeerIdentity, PeerRefusal};
 pub use reason::Reason;
 pub use secret::Secret;
 pub use spiffe::{SpiffeError, SpiffeId, TrustDomain};

@@ -1,5 +1,6 @@
 //! The client's certificate: absent, verified or refused, and what a verified one says (RFC 5280, SPIFFE X.509-SVID).
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -23,12 +24,47 @@ pub enum PeerCertificate {
 ///
 /// ```compile_fail,E0451
 /// # fn forge(facts: std::sync::Arc<portcullis::identity::PeerFacts>) {
-/// let forged = portcullis::identity::PeerIdentity { facts };
+/// let forged = portcullis::identity::PeerIdentity { facts, check: None };
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct PeerIdentity {
     facts: Arc<PeerFacts>,
+    check: Option<PeerCheck>,
+}
+
+impl PartialEq for PeerIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        self.facts == other.facts
+    }
+}
+
+/// Asks whether a certificate that was verified earlier would be accepted at a moment, by the authorities and revocation
+/// lists that are in force when it is asked.
+#[derive(Clone)]
+pub struct PeerCheck(Arc<Check>);
+
+type Check = dyn Fn(Timestamp) -> Result<(), PeerRefusal> + Send + Sync;
+
+impl PeerCheck {
+    /// Asks by `check`.
+    pub fn new(check: impl Fn(Timestamp) -> Result<(), PeerRefusal> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn ask(&self, now: Timestamp) -> Result<(), PeerRefusal> {
+        (self.0)(now)
+    }
+}
+
+impl fmt::Debug for PeerCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerCheck")
+    }
 }
 
 impl PeerIdentity {
@@ -41,7 +77,18 @@ impl PeerIdentity {
             return None;
         }
         let leaf = connection.peer_certificates()?.first()?;
-        Some(Self { facts: Arc::new(PeerFacts::parse(leaf, trust)?) })
+        Some(Self { facts: Arc::new(PeerFacts::parse(leaf, trust)?), check: None })
+    }
+
+    /// The same, to be asked about again for as long as anything rests on it.
+    #[must_use]
+    pub fn checked_by(self, check: PeerCheck) -> Self {
+        Self { check: Some(check), ..self }
+    }
+
+    /// Asks about it again. `None`: it counts for as long as its connection.
+    pub const fn check(&self) -> Option<&PeerCheck> {
+        self.check.as_ref()
     }
 
     /// What the certificate says.

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use jiff::Timestamp;
 
 use super::{Lease, Terms};
+use crate::identity::PeerCheck;
 use crate::policy::{Grant, Renewal};
 
 /// Decides again about a grant, by the policy, the revocations and the clock of now; and says when now is.
@@ -25,11 +26,11 @@ impl Leases {
         Self { open: RefCell::default(), judge: Rc::new(judge) }
     }
 
-    /// A lease over `grant`, which was decided `now`.
-    pub fn open(&self, grant: Grant, now: Timestamp) -> Rc<Lease> {
+    /// A lease over `grant`, which was decided `now` for a client whose certificate `peer` asks about.
+    pub fn open(&self, grant: Grant, peer: Option<PeerCheck>, now: Timestamp) -> Rc<Lease> {
         let expires_at = grant.expires_at();
         let terms = Terms::Granted { grant: RefCell::new(grant), judge: self.judge.clone() };
-        let lease = Rc::new(Lease::new(terms, expires_at, now));
+        let lease = Rc::new(Lease::new(terms, peer, expires_at, now));
         let mut open = self.open.borrow_mut();
         if open.len() == open.capacity() {
             // Before the list would grow: what has ended goes, so that it stays as long as what is open.
@@ -48,6 +49,15 @@ impl Leases {
         let open: Vec<_> = self.open.borrow().iter().filter_map(Weak::upgrade).collect();
         for lease in open {
             lease.review();
+        }
+    }
+
+    /// Asks about the client's certificate of every open exchange that has one. Those whose certificate no longer counts
+    /// end.
+    pub fn review_peers(&self, now: Timestamp) {
+        let open: Vec<_> = self.open.borrow().iter().filter_map(Weak::upgrade).collect();
+        for lease in open {
+            lease.review_peer(now);
         }
     }
 

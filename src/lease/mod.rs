@@ -5,7 +5,8 @@
 //! HTTP/1.1 connection is closed, an HTTP/2 stream is reset, a WebSocket gets a close frame.
 //!
 //! The grant is decided on again when it expires, and whenever [`Leases::review`] is called: after a reload, after a
-//! revocation. What the judge says then either goes on or ends; it can never open anything.
+//! revocation. What the judge says then either goes on or ends; it can never open anything. The client's certificate is
+//! asked about again each second, for it may be revoked, or its authority no longer trusted, without a reload.
 
 mod leases;
 
@@ -20,7 +21,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pub use self::leases::Leases;
-use crate::identity::Reason;
+use crate::identity::{PeerCheck, Reason};
 use crate::policy::{Grant, Renewal};
 
 /// An exchange this young is answered whole even when its grant expires meanwhile: what was decided an instant before
@@ -41,6 +42,8 @@ pub struct Ended {
 /// One exchange's hold on its grant. Shared by the request's body, the answer's body and the tunnel.
 pub struct Lease {
     terms: Terms,
+    /// Asks about the client's certificate, when it showed one.
+    peer: Option<PeerCheck>,
     deadline: Cell<Option<Instant>>,
     ended: Cell<Option<Reason>>,
     waiting: RefCell<Vec<Waker>>,
@@ -58,9 +61,9 @@ enum Terms {
 }
 
 impl Lease {
-    fn new(terms: Terms, expires_at: Option<Timestamp>, now: Timestamp) -> Self {
+    fn new(terms: Terms, peer: Option<PeerCheck>, expires_at: Option<Timestamp>, now: Timestamp) -> Self {
         let deadline = Cell::new(instant(expires_at, now, LEAST));
-        Self { terms, deadline, ended: Cell::new(None), waiting: RefCell::default() }
+        Self { terms, peer, deadline, ended: Cell::new(None), waiting: RefCell::default() }
     }
 
     /// When it has to be looked at again.
@@ -92,6 +95,13 @@ impl Lease {
             }
             #[cfg(test)]
             Terms::Fixed => self.end(Reason::TokenExpired),
+        }
+    }
+
+    /// Ends it when the client's certificate no longer counts.
+    fn review_peer(&self, now: Timestamp) {
+        if self.peer.as_ref().is_some_and(|peer| peer.ask(now).is_err()) {
+            self.end(Reason::CertificateRefused);
         }
     }
 
@@ -151,7 +161,7 @@ impl fmt::Debug for Lease {
 impl Lease {
     /// A lease over nothing, for tests of what leases end.
     pub(crate) fn until(expires_at: Option<Timestamp>, now: Timestamp) -> std::rc::Rc<Self> {
-        std::rc::Rc::new(Self::new(Terms::Fixed, expires_at, now))
+        std::rc::Rc::new(Self::new(Terms::Fixed, None, expires_at, now))
     }
 
     pub(crate) fn end_for(&self, reason: Reason) {

@@ -3,8 +3,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, advance};
 
-use super::{LEAST, Lease};
-use crate::identity::Reason;
+use super::{LEAST, Lease, Terms};
+use crate::identity::{PeerCheck, PeerRefusal, Reason};
 
 fn lease_of(seconds: i64) -> std::rc::Rc<Lease> {
     let now = Timestamp::now();
@@ -40,4 +40,16 @@ async fn a_grant_without_expiry_lasts_until_it_is_taken_away() {
     assert_eq!(reason, Reason::TokenRevoked);
     lease.end_for(Reason::TokenExpired);
     assert_eq!(lease.ended(Instant::now()), Some(Reason::TokenRevoked));
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_lease_ends_when_the_certificate_no_longer_counts_and_not_before() {
+    let now = Timestamp::now();
+    let gone = now.checked_add(SignedDuration::from_secs(5)).unwrap();
+    let check = PeerCheck::new(move |at| if at < gone { Ok(()) } else { Err(PeerRefusal::Revoked) });
+    let lease = Lease::new(Terms::Fixed, Some(check), None, now);
+    lease.review_peer(now);
+    assert_eq!(lease.ended(Instant::now()), None);
+    lease.review_peer(gone);
+    assert_eq!(lease.ended(Instant::now()), Some(Reason::CertificateRefused), "however young it is");
 }

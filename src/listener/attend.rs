@@ -14,7 +14,7 @@ use super::greeting::{Failed, Greeted, greet};
 use super::hall::{Arrived, Hall};
 use super::pace::Pace;
 use super::proxy_header;
-use super::resident::{Arrival, Resident};
+use super::resident::{Arrival, Resident, peer_check};
 use super::serve::{Visit, serve};
 use super::service::Service;
 use super::settings::ClientPolicy;
@@ -105,6 +105,13 @@ async fn welcome<S>(
             let Greeted { stream, tls, peer, http, client: policy, standing } = greeted;
             hall.meters.connections.handshakes.add(1);
             hall.meters.connections.resumed.add(u64::from(tls.resumed));
+            let peer = match (peer, &standing) {
+                (PeerCertificate::Verified(identity), Some(standing)) => {
+                    let check = peer_check(&arrived.entrance, tls.server_name.as_deref(), standing);
+                    PeerCertificate::Verified(identity.checked_by(check))
+                }
+                (other, _) => other,
+            };
             let connection = Connection { id, listener, client, local, tls: Some(tls), peer, http };
             let arrival = Arrival { connection, client: policy, standing, generation, redirect: None };
             return Ok((Transport::Tls(Box::new(stream)), arrival));

@@ -12,7 +12,7 @@ use super::pace::Pace;
 use super::settings::ClientPolicy;
 use super::tls::ListenerTls;
 use super::trust::{Standing, TrustBundle};
-use crate::identity::{Name, PeerCertificate, PeerRefusal};
+use crate::identity::{Name, PeerCertificate, PeerCheck, PeerRefusal};
 use crate::request::{Connection, HostProfiles, TlsFacts};
 use crate::telemetry::Clock;
 
@@ -149,6 +149,20 @@ impl Resident {
             }
         }
     }
+}
+
+/// Asks whether the certificate of a client that asked for `server_name` would be accepted under the configuration in
+/// force: for exchanges that stay open between two requests.
+pub(super) fn peer_check(entrance: &Arc<Entrance>, server_name: Option<&str>, standing: &Arc<Standing>) -> PeerCheck {
+    let (entrance, standing) = (entrance.clone(), standing.clone());
+    let server_name: Option<Box<str>> = server_name.map(Into::into);
+    PeerCheck::new(move |now| {
+        let opening = entrance.opening();
+        let OpenDoor::Tls(door) = &opening.door else { return Err(PeerRefusal::UnknownIssuer) };
+        let client = &door.profile(server_name.as_deref()).client;
+        let bundle = bundle(client, &standing.bundle).ok_or(PeerRefusal::UnknownIssuer)?;
+        bundle.holds(&standing, now.as_second())
+    })
 }
 
 fn bundle<'a>(client: &'a ClientPolicy, name: &Name) -> Option<&'a Arc<TrustBundle>> {

@@ -244,7 +244,20 @@ fn upstream(error: &ForwardError) -> Verdict {
             Verdict::client(StatusCode::FORBIDDEN, Reason::IdentityNotEncodable)
         }
         ForwardError::UpgradeUnsupported => Verdict::client(StatusCode::NOT_IMPLEMENTED, Reason::UpgradeUnsupported),
-        ForwardError::LeaseEnded(reason) => Verdict::client(StatusCode::UNAUTHORIZED, *reason),
+        ForwardError::LeaseEnded(reason) => Verdict::client(ended(*reason), *reason),
+    }
+}
+
+/// The status of a grant that ended before the answer began: that of a refusal for the same reason.
+const fn ended(reason: Reason) -> StatusCode {
+    match reason {
+        Reason::CertificateRefused
+        | Reason::NoRuleAllows
+        | Reason::DeniedByRule
+        | Reason::RequirementFailed
+        | Reason::ScopeInsufficient
+        | Reason::PolicyChanged => StatusCode::FORBIDDEN,
+        _ => StatusCode::UNAUTHORIZED,
     }
 }
 

@@ -27,7 +27,7 @@ use super::target::Target;
 use super::upgrade::Upgrade;
 use super::upstreams::{Upstream, Upstreams};
 use super::{Forwarded, Pools, Timings};
-use crate::identity::{Name, PeerFacts, Principal, TokenFacts};
+use crate::identity::{Name, PeerCertificate, PeerFacts, Principal, TokenFacts};
 use crate::lease::{Lease, Leases};
 use crate::policy::Allowed;
 use crate::request::{self, RequestId};
@@ -87,6 +87,10 @@ impl Exchange {
         let (received, route, _) = routed.into_parts();
         let (id, source) = (received.id(), received.source());
         let (parts, body, connection) = received.into_parts();
+        let check = match &connection.peer {
+            PeerCertificate::Verified(identity) => identity.check().cloned(),
+            PeerCertificate::Absent | PeerCertificate::Refused(_) => None,
+        };
         Self {
             parts,
             body,
@@ -99,7 +103,7 @@ impl Exchange {
             peer,
             owned: grant.owned_headers().to_vec(),
             granted: grant.headers().to_vec(),
-            lease: leases.open(grant, now),
+            lease: leases.open(grant, check, now),
             at: now,
         }
     }

@@ -61,9 +61,10 @@ async fn service() -> u16 {
     port
 }
 
-fn configure(directory: &Path, ca: &Ca, lists: u16, service: u16) {
+/// A gate for `edge.test` before the service at a port, which asks for certificates of `clients.pem`; `trust` says more
+/// of these.
+pub fn configure(directory: &Path, trust: &str, service: u16) {
     SERVER_CA.server(&["edge.test"]).write(directory, "server");
-    ca.write(directory, "clients");
     fs::create_dir(directory.join("policies")).unwrap();
     fs::write(directory.join("policies/app.toml"), POLICY).unwrap();
     let main = format!(
@@ -75,7 +76,7 @@ tls = {{ certificates = [{{ chain = "server.pem", key = "server.key" }}] }}
 client_certificates = {{ mode = "optional", trust = ["corp"] }}
 [trust.corp]
 ca = "clients.pem"
-crl = {{ urls = ["http://127.0.0.1:{lists}/ca.crl"] }}
+{trust}
 [upstream.app]
 endpoints = ["http://127.0.0.1:{service}"]
 [audit]
@@ -104,7 +105,8 @@ async fn until_a_list_was_fetched_nobody_is_known_not_to_be_revoked() {
     let (good, bad) = (client(), client());
     let (go, told) = oneshot::channel();
     let (lists, served) = list_server(ca.list(now - DAY, now + DAY, &[&bad]), told).await;
-    configure(directory.path(), &ca, lists, service().await);
+    ca.write(directory.path(), "clients");
+    configure(directory.path(), &format!("crl = {{ urls = [\"http://127.0.0.1:{lists}/ca.crl\"] }}"), service().await);
     let server = portcullis::server::start(directory.path()).await.unwrap();
     let address = server.address("edge").unwrap();
     assert_ne!(status(address, &good).await, StatusCode::OK);

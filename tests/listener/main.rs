@@ -11,6 +11,7 @@ mod fetch;
 mod floods;
 mod hello;
 mod idle;
+mod open;
 mod revocation;
 mod sessions;
 mod support;
