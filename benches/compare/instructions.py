@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-import compare
+import loads
 import peers
 
 REQUESTS = 2_000
@@ -55,11 +55,11 @@ def main():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
-    work = compare.ROOT / "target/instructions"
+    work = loads.ROOT / "target/instructions"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    subprocess.run([compare.ROOT / "target/dist/floor", "material", work / "c"], check=True)
-    place = peers.Place(root=compare.ROOT, tools=compare.TOOLS, folder=work, upstream=peers.free_port())
+    subprocess.run([loads.ROOT / "target/dist/floor", "material", work / "c"], check=True)
+    place = peers.Place(root=loads.ROOT, tools=loads.TOOLS, folder=work, upstream=peers.free_port())
     upstream = peers.Upstream().start(place)
     running = None
     counted = {}
@@ -79,10 +79,10 @@ def main():
 
 def count(running, place, how, options):
     out = Path(place.folder / "counted/out")
-    compare.load(running, place, how, 400)
+    loads.load(running, place, how, 400)
     control(running, "--instr=on")
     control(running, "--zero")
-    compare.load(running, place, how, REQUESTS)
+    loads.load(running, place, how, REQUESTS)
     # The audit log is written ten times a second.
     time.sleep(0.5)
     before = set(out.parent.glob("out.*"))

@@ -1,30 +1,27 @@
-//! Certificates (P-256), one RS256 issuer, and tokens: what all proxies of the comparison are configured with.
+//! Certificates (P-256) and an issuer's keys: what all proxies of the comparison are configured with.
 
 use std::fs;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::KeyPair as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::Fault;
-
-const ISSUER: &str = "https://issuer.bench.local";
-const AUDIENCE: &str = "bench-api";
+use crate::{Fault, tokens};
 
 pub fn write(folder: &Path) -> Result<(), Fault> {
     fs::create_dir_all(folder)?;
     certificates(folder)?;
-    tokens(folder)
+    signing_keys(folder)?;
+    fs::write(folder.join("introspection.secret"), "only for the comparison, on loopback")?;
+    tokens::write(folder)
 }
 
 fn certificates(folder: &Path) -> Result<(), Fault> {
@@ -62,35 +59,29 @@ fn sign(
     Ok(())
 }
 
-fn tokens(folder: &Path) -> Result<(), Fault> {
-    let key = RsaKeyPair::generate(KeySize::Rsa2048)?;
-    let public = key.public_key();
-    let jwk = json!({
-        "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "bench",
-        "n": URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
-        "e": URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
-    });
-    fs::write(folder.join("jwks.json"), json!({ "keys": [jwk] }).to_string())?;
-    let spki: aws_lc_rs::encoding::PublicKeyX509Der<'_> = public.as_der()?;
+/// The signing keys: private as PKCS #8, public as SPKI, both PEM, and public in one key set.
+fn signing_keys(folder: &Path) -> Result<(), Fault> {
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048)?;
+    let spki: PublicKeyX509Der<'_> = rsa.public_key().as_der()?;
     fs::write(folder.join("rsa.pub"), pem("PUBLIC KEY", spki.as_ref()))?;
+    let pkcs8: Pkcs8V1Der<'_> = rsa.as_der()?;
+    fs::write(folder.join("rsa.key"), pem("PRIVATE KEY", pkcs8.as_ref()))?;
 
-    let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = key.as_der()?;
-    let signer = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", pkcs8.as_ref()).as_bytes())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let token = |groups: &[&str], scope: &str, audience: &str| {
-        let claims: Value = json!({
-            "iss": ISSUER, "aud": audience, "sub": "u-17", "client_id": "bench", "jti": "bench-1", "iat": now,
-            "exp": now + 6 * 3600, "groups": groups, "scope": scope, "name": "A Person", "email": "person@bench.local",
-        });
-        let mut header = Header::new(Algorithm::RS256);
-        header.typ = Some("at+jwt".into());
-        header.kid = Some("bench".into());
-        jsonwebtoken::encode(&header, &claims, &signer)
-    };
-    fs::write(folder.join("token"), token(&["staff", "sre"], "read write", AUDIENCE)?)?;
-    fs::write(folder.join("token.other-group"), token(&["contractors"], "write", AUDIENCE)?)?;
-    fs::write(folder.join("token.other-audience"), token(&["sre"], "read", "elsewhere")?)?;
-    Ok(())
+    let ec = KeyPair::generate()?;
+    fs::write(folder.join("ec.pub"), ec.public_key_pem())?;
+    fs::write(folder.join("ec.key"), ec.serialize_pem())?;
+
+    let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let public = rsa.public_key();
+    // An uncompressed point: a byte 4 and two numbers of 32 bytes.
+    let (x, y) = ec.public_key_raw()[1..].split_at(32);
+    let keys = json!({ "keys": [
+        { "kty": "RSA", "use": "sig", "alg": "RS256", "kid": "RS256",
+          "n": number(public.modulus().big_endian_without_leading_zero()),
+          "e": number(public.exponent().big_endian_without_leading_zero()) },
+        { "kty": "EC", "use": "sig", "alg": "ES256", "kid": "ES256", "crv": "P-256", "x": number(x), "y": number(y) },
+    ] });
+    Ok(fs::write(folder.join("jwks.json"), keys.to_string())?)
 }
 
 fn pem(label: &str, der: &[u8]) -> String {

@@ -28,29 +28,23 @@ use crate::Fault;
 
 type Answer = Response<Either<PooledBody, Empty<Bytes>>>;
 
-pub fn serve(listen: SocketAddr, upstream: SocketAddr, folder: &Path) -> Result<(), Fault> {
-    let acceptor = TlsAcceptor::from(Arc::new(tls(folder)?));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(tokio::task::LocalSet::new().run_until(async move {
-        let listener = TcpListener::bind(listen).await?;
-        let pool = Pool { upstream, idle: Rc::default() };
-        println!("listening");
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            let (acceptor, pool) = (acceptor.clone(), pool.clone());
-            tokio::task::spawn_local(async move {
-                // A client that goes away is not news here.
-                drop(connection(stream, acceptor, pool).await);
-            });
-        }
-    }))
+pub async fn serve(listen: SocketAddr, upstream: SocketAddr, folder: &Path, tickets: bool) -> Result<(), Fault> {
+    let acceptor = TlsAcceptor::from(Arc::new(tls(folder, tickets)?));
+    let listener = TcpListener::bind(listen).await?;
+    let pool = Pool { upstream, idle: Rc::default() };
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (acceptor, pool) = (acceptor.clone(), pool.clone());
+        tokio::task::spawn_local(async move {
+            // A client that goes away is not news here.
+            drop(connection(stream, acceptor, pool).await);
+        });
+    }
 }
 
-fn tls(folder: &Path) -> Result<rustls::ServerConfig, Fault> {
-    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519];
-    let provider = Arc::new(provider);
+fn tls(folder: &Path, tickets: bool) -> Result<rustls::ServerConfig, Fault> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(folder.join("ca.pem"))?)?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
@@ -61,7 +55,7 @@ fn tls(folder: &Path) -> Result<rustls::ServerConfig, Fault> {
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.send_tls13_tickets = 0;
+    config.send_tls13_tickets = usize::from(tickets);
     Ok(config)
 }
 
@@ -142,7 +136,10 @@ impl Body for PooledBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if (frame.is_none() || self.body.is_end_stream())
             && let Some((sender, idle, upstream)) = self.back.take()
