@@ -23,9 +23,9 @@ use futures_util::FutureExt as _;
 use http::Request;
 use jiff::Timestamp;
 use portcullis::authn::{
-    Algorithm, Audiences, Authenticator, ClientAuth, GroupsClaim, Identified, IntrospectionCache, IntrospectionClient,
-    IntrospectionSettings, IssuerSettings, KeyOrigin, Revocations, SharedSecret, TokenCache, TokenCacheLimits,
-    TokenRules, TokenSources, TokenType,
+    Algorithm, Audiences, Authenticator, ClientAuth, ClientSettings, GroupsClaim, Identified, IntrospectionCache,
+    IntrospectionSettings, IssuerSettings, KeyOrigin, ProofMemory, Revocations, SharedSecret, TokenCache,
+    TokenCacheLimits, TokenRules, TokenSources, TokenType,
 };
 use portcullis::credential::extract;
 use portcullis::identity::{Audience, Issuer, Name, PeerCertificate};
@@ -161,10 +161,11 @@ impl House {
             name: Name::new("partners"),
             endpoint: Endpoint::parse(&authorization_server(), PlainHttp::Loopback).unwrap(),
             issuer: Issuer::new("https://as.partners.example"),
-            client: IntrospectionClient {
+            client: ClientSettings {
                 id: "portcullis".into(),
                 auth: ClientAuth::Basic(SharedSecret::new(b"secret".to_vec())),
             },
+            signed_by: None,
             prefix: None,
             token: rules(),
             cache: IntrospectionCache {
@@ -179,8 +180,9 @@ impl House {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let sources = TokenSources::new(vec![issuer], vec![server]).unwrap();
         let revocations = Arc::new(Revocations::default());
+        let proofs = Arc::new(ProofMemory::since(now));
         let authenticator =
-            Authenticator::open(&sources, revocations, runtime.handle(), &Clock::fixed(now), None).unwrap();
+            Authenticator::open(&sources, revocations, proofs, runtime.handle(), &Clock::fixed(now), None).unwrap();
         let route = Route {
             name: Name::new("payments"),
             host: HostPattern::parse("**").unwrap(),

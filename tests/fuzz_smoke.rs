@@ -12,7 +12,7 @@ mod targets;
 /// Mutations of one target's corpus; fewer of what takes a millisecond.
 const MUTATIONS: usize = 6_000;
 const MUTATIONS_OF_SLOW: usize = 1_500;
-const SLOW: [&str; 3] = ["dpop", "token", "toml"];
+const SLOW: [&str; 4] = ["dpop", "signed_introspection", "token", "toml"];
 /// Longer inputs are cut.
 const LONGEST: usize = 8_192;
 
@@ -67,7 +67,7 @@ macro_rules! smoke {
 }
 
 smoke! {
-    authorization certificate claim_path claims dpop forwarded_for head host introspection jwks path spiffe_id token toml traceparent
+    authorization certificate claim_path claims dpop forwarded_for head host introspection jwks path signed_introspection spiffe_id token toml traceparent
 }
 
 fn holds_over_its_corpus_and_mutations(name: &str) {

@@ -1,25 +1,20 @@
-//! A DPoP proof beside a token that is bound to its key, and what an authorization server answers about a token.
+//! A DPoP proof beside a token that is bound to its key.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::from_utf8;
-use std::time::Duration;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use portcullis::authn::{
-    AuthnError, ClientAuth, IntrospectionCache, IntrospectionClient, IntrospectionSettings, SharedSecret, TokenCache,
-};
+use portcullis::authn::{AuthnError, TokenCache};
 use portcullis::credential::extract;
-use portcullis::identity::{Issuer, Name};
-use portcullis::outbound::{Endpoint, OutboundSettings, PlainHttp};
 use portcullis::route::Resolved;
 use serde_json::Value;
 
 use super::request::received;
-use super::token::{AUDIENCE, House, ISSUER, NOW, SECRET, SKEW, house, rules};
+use super::token::{AUDIENCE, House, ISSUER, NOW, SECRET, SKEW, house};
 
 /// The key of the client whose token this is, and its thumbprint.
 const SEED: [u8; 32] = [7; 32];
@@ -92,43 +87,4 @@ fn sent(house: &House, token: &str, proof: &str) -> Option<Result<(), AuthnError
     let (presented, now) = (extract(routed).ok()?, Timestamp::from_second(NOW).ok()?);
     let tokens = TokenCache::default();
     Some(house.runtime.block_on(house.authenticator.identify(presented, &tokens, now)).map(drop))
-}
-
-/// An answer that makes a token good says so itself, of us, of somebody, of now.
-pub fn introspection(input: &[u8]) -> bool {
-    let settings = server();
-    assert!(settings.is_some(), "the server's settings do not stand");
-    let (Some(settings), Ok(now)) = (settings, Timestamp::from_second(NOW)) else { return false };
-    let Some(Ok(facts)) = settings.verdict(input, now) else { return false };
-    let answer: Value = serde_json::from_slice(input).unwrap_or_default();
-    assert_eq!(answer["active"], true);
-    let ours = |aud: &Value| aud == AUDIENCE || aud.as_array().is_some_and(|list| list.contains(&AUDIENCE.into()));
-    assert!(ours(&answer["aud"]));
-    assert!(answer["iss"].is_null() || answer["iss"] == settings.issuer.as_str());
-    assert!(answer["exp"].is_null() || answer["exp"].as_f64().is_some_and(|end| end > (NOW - SKEW - 1) as f64));
-    assert_eq!(facts.principal.issuer, settings.issuer);
-    let subject = answer["sub"].as_str().or(answer["client_id"].as_str()).or(answer["azp"].as_str());
-    assert_eq!(Some(&*facts.principal.subject), subject);
-    let bound = answer["cnf"].as_object().map(|cnf| cnf.keys().all(|name| name == "jkt" || name == "x5t#S256"));
-    assert_eq!(facts.confirmation.is_some(), bound == Some(true));
-    assert!(!answer["token_type"].as_str().is_some_and(|kind| kind.contains("refresh")));
-    true
-}
-
-fn server() -> Option<IntrospectionSettings> {
-    Some(IntrospectionSettings {
-        name: Name::new("partners"),
-        endpoint: Endpoint::parse("https://as.partners.example/introspect", PlainHttp::Loopback).ok()?,
-        issuer: Issuer::new("https://as.partners.example"),
-        client: IntrospectionClient { id: "portcullis".into(), auth: ClientAuth::Basic(SharedSecret::new(vec![1])) },
-        prefix: None,
-        token: rules()?,
-        cache: IntrospectionCache {
-            positive: Duration::from_secs(60),
-            negative: Duration::from_secs(10),
-            max_entries: 10,
-            stale_if_error: Duration::ZERO,
-        },
-        outbound: OutboundSettings::default(),
-    })
 }

@@ -7,6 +7,7 @@ mod config;
 mod credential;
 mod dpop;
 mod identity;
+mod introspection;
 mod request;
 mod token;
 
@@ -23,9 +24,10 @@ pub const TARGETS: &[Target] = &[
     ("forwarded_for", request::forwarded_for),
     ("head", request::head),
     ("host", request::host),
-    ("introspection", dpop::introspection),
+    ("introspection", introspection::plain),
     ("jwks", credential::jwks),
     ("path", request::path),
+    ("signed_introspection", introspection::signed),
     ("spiffe_id", identity::spiffe_id),
     ("token", token::token),
     ("toml", config::toml),

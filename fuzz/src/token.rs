@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use portcullis::authn::{
-    Algorithm, Audiences, Authenticator, GroupsClaim, GroupsForm, Identified, IssuerSettings, KeyOrigin, Revocations,
+    Algorithm, Audiences, Authenticator, GroupsClaim, GroupsForm, Identified, IssuerSettings, KeyOrigin, ProofMemory,
     SharedSecret, TokenCache, TokenCacheLimits, TokenRules, TokenSources, TokenType,
 };
 use portcullis::credential::extract;
@@ -62,8 +62,8 @@ pub(super) fn house() -> Option<House> {
     };
     let sources = TokenSources::new(vec![issuer], Vec::new()).ok()?;
     let clock = Clock::fixed(Timestamp::from_second(NOW).ok()?);
-    let authenticator =
-        Authenticator::open(&sources, Arc::new(Revocations::default()), runtime.handle(), &clock, None).ok()?;
+    let proofs = Arc::new(ProofMemory::since(Timestamp::UNIX_EPOCH));
+    let authenticator = Authenticator::open(&sources, Arc::default(), proofs, runtime.handle(), &clock, None).ok()?;
     let route = Route {
         name: Name::new("payments"),
         host: HostPattern::parse("**").ok()?,

@@ -14,7 +14,7 @@ use super::introspection::IntrospectionServer;
 use super::issuer::IssuerVerifier;
 use super::jwt::Compact;
 use super::revocations::{Revocations, sha256};
-use super::settings::TokenRules;
+use super::settings::{IssuerSettings, TokenRules};
 use super::sources::TokenSources;
 use super::status::{SourceKind, SourceStatus};
 use super::{Identified, binding, dpop, facts};
@@ -52,14 +52,14 @@ struct Vouched {
     not_before: Option<Timestamp>,
     until: Timestamp,
     keys: u64,
+    answer: usize,
 }
 
 /// What a token says, and what names it among revocations.
 type Hashed = (Arc<TokenFacts>, [u8; 32]);
 
 impl Authenticator {
-    /// Opens every source. Sources whose settings are those of `previous` go on as they are, with their keys and answers;
-    /// so does the memory of DPoP proofs, without which a reload would make every one of them good again.
+    /// Opens every source. Sources whose settings are those of `previous` go on as they are, with their keys and answers.
     ///
     /// Background work runs on `control`. Nothing waits for an identity provider.
     ///
@@ -68,6 +68,7 @@ impl Authenticator {
     pub fn open(
         settings: &TokenSources,
         revocations: Arc<Revocations>,
+        proofs: Arc<ProofMemory>,
         control: &Handle,
         clock: &Clock,
         previous: Option<&Self>,
@@ -99,7 +100,11 @@ impl Authenticator {
                 Kind::Server(known) if known.settings() == server => Some((source.id, known.clone())),
                 _ => None,
             });
-            let opened = || IntrospectionServer::open(server, control, clock).map_err(|error| error.to_string());
+            let opened = || {
+                let signer = server.signed_by.as_ref().map(|issuer| signer(issuer, &sources, control, clock));
+                IntrospectionServer::open(server, signer.transpose()?, control, clock)
+                    .map_err(|error| error.to_string())
+            };
             match kept.map_or_else(|| Ok((SourceId::fresh(), opened()?)), Ok::<_, String>) {
                 Ok((id, known)) => sources.push(Source { id, name: server.name.clone(), kind: Kind::Server(known) }),
                 Err(message) => faults.push(SourceError { name: server.name.clone(), message }),
@@ -109,7 +114,6 @@ impl Authenticator {
             return Err(faults);
         }
         let most_bytes = sources.iter().map(|source| source.rules().max_bytes).max().unwrap_or_default();
-        let proofs = previous.map_or_else(Arc::default, |previous| previous.proofs.clone());
         Ok(Self { sources, revocations, proofs, clock: clock.clone(), most_bytes })
     }
 
@@ -242,12 +246,18 @@ impl Authenticator {
                 let end = facts::later(verified.facts.expires_at, issuer.settings().token.clock_skew);
                 let memory = facts::later(now, std::time::Duration::from_secs(MOST_MEMORY.unsigned_abs()));
                 let facts = Arc::new(verified.facts);
-                Vouched { facts, not_before: verified.not_before, until: end.min(memory), keys: verified.keys }
+                Vouched {
+                    facts,
+                    not_before: verified.not_before,
+                    until: end.min(memory),
+                    keys: verified.keys,
+                    answer: 0,
+                }
             }
             Kind::Server(server) => {
                 let known = server.ask(token, sha256(token.as_bytes()), now).await?;
                 let facts = known.facts.clone();
-                Vouched { facts, not_before: known.not_before, until: known.fresh_until, keys: 0 }
+                Vouched { facts, not_before: known.not_before, until: known.fresh_until, keys: 0, answer: known.size }
             }
         };
         let hash = Revocations::hash(token);
@@ -264,6 +274,7 @@ impl Authenticator {
             keys: vouched.keys,
             revocations: Cell::new(generation),
             hash,
+            answer: vouched.answer,
         };
         Ok((vouched.facts, entry))
     }
@@ -337,11 +348,20 @@ impl Authenticator {
             nonce: rules.dpop_nonce,
         };
         let proved = dpop::verify(proof.expose(), &wanted, &self.proofs, now);
-        if matches!(proved, Err(AuthnError::Dpop(_))) {
+        if proved.as_ref().is_err_and(AuthnError::costs_us_work) {
             tokens.failed(connection, now);
         }
         proved
     }
+}
+
+/// Whoever signs a server's answers: an issuer that is open already, with its keys.
+fn signer(issuer: &IssuerSettings, open: &[Source], control: &Handle, clock: &Clock) -> Result<IssuerVerifier, String> {
+    let known = open.iter().find_map(|source| match &source.kind {
+        Kind::Issuer(verifier) if verifier.settings() == issuer => Some(verifier.clone()),
+        _ => None,
+    });
+    known.map_or_else(|| IssuerVerifier::open(issuer, None, control, clock), Ok)
 }
 
 /// The only candidate. Two are a fault at load; should they get here all the same, neither is taken.

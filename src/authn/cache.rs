@@ -17,8 +17,8 @@ use crate::request::ConnectionId;
 
 /// What an entry costs beside its token and its claims, in bytes.
 const ENTRY_BYTES: u64 = 1024;
-/// How much memory parsed claims take for each byte of the token that they came in, measured.
-const BYTES_PER_TOKEN_BYTE: u64 = 5;
+/// How much memory parsed claims take for each byte of the text that they came in, measured.
+const BYTES_PER_BYTE: u64 = 5;
 /// The connections whose failures are remembered.
 const MOST_CONNECTIONS: usize = 16_384;
 
@@ -64,6 +64,13 @@ pub(super) struct Entry {
     /// The revocation generation under which it was last found unrevoked.
     pub(super) revocations: Cell<u64>,
     pub(super) hash: [u8; 32],
+    /// The length of a server's answer, when the facts come from one and not from the token itself.
+    pub(super) answer: usize,
+}
+
+/// What a token costs to remember, in bytes: its facts were read from a text of this length.
+pub(super) const fn cost(text: usize) -> u64 {
+    ENTRY_BYTES.saturating_add(BYTES_PER_BYTE.saturating_mul(text as u64))
 }
 
 #[derive(Clone, Debug)]
@@ -72,8 +79,8 @@ struct Weight {
 }
 
 impl Weighter<Box<str>, Entry> for Weight {
-    fn weight(&self, token: &Box<str>, _: &Entry) -> u64 {
-        (ENTRY_BYTES + BYTES_PER_TOKEN_BYTE * token.len() as u64).max(self.least)
+    fn weight(&self, token: &Box<str>, entry: &Entry) -> u64 {
+        cost(token.len().saturating_add(entry.answer)).max(self.least)
     }
 }
 

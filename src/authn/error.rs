@@ -97,12 +97,36 @@ pub enum AuthnError {
 
 impl AuthnError {
     /// Whether the credential cost this side, or an identity provider, work that only a credential that is made up or
-    /// worn out causes. Such failures are counted by connection.
+    /// worn out causes: a signature was verified, keys were fetched, somebody was asked. Such failures are counted by
+    /// connection.
     pub(super) const fn costs_us_work(&self) -> bool {
-        matches!(
-            self,
-            Self::Signature | Self::KeyUnknown | Self::Inactive | Self::Expired | Self::Audience | Self::Issuer
-        )
+        match self {
+            Self::KeyUnknown
+            | Self::Signature
+            | Self::Issuer
+            | Self::Audience
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::Lifetime
+            | Self::Claim(_)
+            | Self::Inactive
+            | Self::Revoked
+            | Self::Binding(_)
+            | Self::Dpop(_) => true,
+            // Refused at a look, or not the credential's fault.
+            Self::Certificate(_)
+            | Self::Malformed
+            | Self::TooLarge
+            | Self::Type
+            | Self::Algorithm
+            | Self::Critical
+            | Self::Source
+            | Self::DpopReplayed
+            | Self::DpopNonce { .. }
+            | Self::Flood
+            | Self::IssuerUnavailable { .. }
+            | Self::IntrospectionUnavailable { .. } => false,
+        }
     }
 }
 
@@ -168,4 +192,7 @@ pub enum DpopFault {
     /// So many proofs are remembered that this one could not be: refused rather than risk a replay.
     #[error("the replay memory is full")]
     MemoryFull,
+    /// Another process has taken over, and this one takes no more proofs.
+    #[error("this process takes no more proofs, for another has taken over")]
+    Leaving,
 }

@@ -10,6 +10,7 @@ mod authenticator;
 mod binding;
 mod budget;
 mod cache;
+mod client;
 mod dpop;
 mod error;
 mod facts;
@@ -28,15 +29,15 @@ mod status;
 pub use algorithm::Algorithm;
 pub use authenticator::{Authenticator, SourceError};
 pub use cache::{TokenCache, TokenCacheLimits};
-pub use dpop::DPOP_ALGORITHMS;
+pub use client::ClientAuthError;
+pub use dpop::{DPOP_ALGORITHMS, ProofMemory};
 pub use error::{AuthnError, BindingFault, DpopFault};
 pub use identified::Identified;
 pub use inspect::{Ask, Check, Inspection, Outcome};
-pub use introspection::ClientAuthError;
 pub use jwks::{KeySet, KeySetError};
 pub use revocations::{Revocation, Revocations, RevokeError, Revoked};
 pub use settings::{
-    Audiences, ClientAuth, GroupsClaim, GroupsForm, IntrospectionCache, IntrospectionClient, IntrospectionSettings,
+    Audiences, ClientAuth, ClientSettings, GroupsClaim, GroupsForm, IntrospectionCache, IntrospectionSettings,
     IssuerSettings, KeyOrigin, RefreshSettings, SharedSecret, TokenRules, TokenType,
 };
 pub use sources::{Ambiguity, AmbiguityKind, TokenSources};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
-use super::introspection::{Client, ClientAuthError};
+use super::client::{Client, ClientAuthError};
 use crate::identity::{Audience, ClaimPath, Issuer, Name, Secret};
 use crate::outbound::{Endpoint, OutboundSettings};
 use crate::route::Binding;
@@ -144,7 +144,9 @@ pub struct IntrospectionSettings {
     /// Who issues its tokens: what `iss` must be when an answer has one, and the issuer of its principals.
     pub issuer: Issuer,
     /// As whom we ask.
-    pub client: IntrospectionClient,
+    pub client: ClientSettings,
+    /// Who signs its answers (RFC 9701), when it is to sign them: answers that it does not sign are then none.
+    pub signed_by: Option<IssuerSettings>,
     /// How a token is known to be theirs, when it is not by being the route's only such server.
     pub prefix: Option<Box<str>>,
     /// What every token must pass.
@@ -157,14 +159,14 @@ pub struct IntrospectionSettings {
 
 /// As whom an authorization server is asked (RFC 6749 section 2.3).
 #[derive(Clone, Debug, PartialEq)]
-pub struct IntrospectionClient {
+pub struct ClientSettings {
     /// `client_id`.
     pub id: Arc<str>,
     /// How the client proves itself.
     pub auth: ClientAuth,
 }
 
-impl IntrospectionClient {
+impl ClientSettings {
     /// Whether the client can prove itself: its key is one for its algorithm.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::check::report;
 use super::output::{Format, Terminal, Tone, WELL, failed};
-use crate::authn::{Ask, Authenticator, AuthnError, Check, Inspection, Outcome, Revocations};
+use crate::authn::{Ask, Authenticator, AuthnError, Check, Inspection, Outcome, ProofMemory, Revocations};
 use crate::config::{self, Loaded};
 use crate::identity::{Name, Secret};
 use crate::rejection::Rejection;
@@ -76,7 +76,8 @@ fn inspect(args: &Inspect, terminal: &Terminal) -> Result<ExitCode, String> {
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     let (clock, ask) = (Clock::system(), if args.offline { Ask::Nobody } else { Ask::TheSource });
     let sources = &loaded.settings.sources;
-    let authenticator = Authenticator::open(sources, Revocations::default().into(), runtime.handle(), &clock, None)
+    let (revocations, proofs) = (Revocations::default().into(), ProofMemory::since(clock.now()).into());
+    let authenticator = Authenticator::open(sources, revocations, proofs, runtime.handle(), &clock, None)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let meant = meant(&loaded, &authenticator, token.expose(), args.route.as_deref())?;
     let (tokens, binding) = meant.first().map_or((&[] as &[Name], None), |route| (&route.tokens, route.binding));

@@ -11,7 +11,8 @@ use super::fault::Located;
 use super::reader::{Table, Value};
 use super::{outbound, secret, token};
 use crate::authn::{
-    Algorithm, Audiences, ClientAuth, IntrospectionCache, IntrospectionClient, IntrospectionSettings, SharedSecret,
+    Algorithm, Audiences, ClientAuth, ClientSettings, IntrospectionCache, IntrospectionSettings, IssuerSettings,
+    SharedSecret,
 };
 use crate::identity::{Issuer, Name};
 use crate::outbound::{ClientIdentity, Endpoint, Outbound, OutboundSettings};
@@ -45,20 +46,23 @@ const METHODS: &[(&str, Method)] = &[
     ("tls_client_auth", Method::MutualTls),
 ];
 
+/// Every `[issuer.NAME]` as it was read.
+type Issuers = [(Located<Name>, Option<IssuerSettings>)];
+
 /// Reads every `[introspection.NAME]` of `root`; paths count from `base`. A name without settings stands for a server
 /// with faults, so that routes that name it are not reported as well.
-pub fn read(root: &Table<'_>, base: &Path) -> Vec<(Located<Name>, Option<IntrospectionSettings>)> {
+pub fn read(root: &Table<'_>, base: &Path, issuers: &Issuers) -> Vec<(Located<Name>, Option<IntrospectionSettings>)> {
     let Some(servers) = root.table("introspection") else { return Vec::new() };
     let read = |(name, value): (Located<String>, Value<'_>)| {
         let table = value.table(format!("[introspection.{}]", name.value));
         let name = Located { value: Name::new(name.value), at: name.at };
-        let settings = table.and_then(|table| one(&table, &name.value, base));
+        let settings = table.and_then(|table| one(&table, &name.value, base, issuers));
         (name, settings)
     };
     servers.named_entries().into_iter().map(read).collect()
 }
 
-fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<IntrospectionSettings> {
+fn one(table: &Table<'_>, name: &Name, base: &Path, issuers: &Issuers) -> Option<IntrospectionSettings> {
     let faults = table.faults().errors();
     let plain = outbound::plain_http(table);
     let endpoint = table.require("url").and_then(|value| outbound::endpoint(&value, plain));
@@ -74,17 +78,25 @@ fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<IntrospectionSetti
         table.faults().error(&prefix.at, "an empty prefix matches every token", None);
     }
     let cache = table.table("cache").map_or_else(default_cache, |table| read_cache(&table));
+    let signed_by = table.get("signed_by").map(|value| signer(&value, issuers));
     let rules = token::rules(table, audiences.unwrap_or(Audiences::OneOf(Vec::new())));
     if table.faults().errors() > faults {
         return None;
     }
     let endpoint = endpoint?;
-    let issuer = issuer.flatten().unwrap_or_else(|| endpoint.origin());
+    let signed_by = match signed_by {
+        // A signer with faults of its own.
+        Some(None) => return None,
+        signed_by => signed_by.flatten(),
+    };
+    let signer = || signed_by.as_ref().map(|signer| signer.issuer.to_string());
+    let issuer = issuer.flatten().or_else(signer).unwrap_or_else(|| endpoint.origin());
     Some(IntrospectionSettings {
         name: name.clone(),
         endpoint,
         issuer: Issuer::new(issuer),
         client: client?,
+        signed_by,
         prefix: prefix.map(|prefix| prefix.value.into()),
         token: rules,
         cache,
@@ -92,12 +104,23 @@ fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<IntrospectionSetti
     })
 }
 
-fn read_client(
+/// Reads the name of the issuer that signs the answers.
+fn signer(value: &Value<'_>, issuers: &Issuers) -> Option<IssuerSettings> {
+    let text = value.string()?;
+    let known = issuers.iter().find(|(name, _)| name.value.as_str() == text);
+    if known.is_none() {
+        let names: Vec<_> = issuers.iter().map(|(name, _)| name.value.as_str()).collect();
+        value.fault(format!("there is no [issuer.{text}]"), format!("known are: {}", names.join(", ")));
+    }
+    known?.1.clone()
+}
+
+pub(super) fn read_client(
     table: &Table<'_>,
     base: &Path,
     endpoint: Option<&Endpoint>,
     calls: &mut OutboundSettings,
-) -> Option<IntrospectionClient> {
+) -> Option<ClientSettings> {
     let id = table.require("id").and_then(|value| token::not_empty(&value));
     let auth = table.require("auth").and_then(|value| value.choice(METHODS));
     let shared = |key| table.require(key).and_then(|value| secret::read(&value, base)).map(shared_secret);
@@ -126,7 +149,7 @@ fn read_client(
             ClientAuth::PrivateKeyJwt { key: key?, algorithm, key_id, audience: audience.into() }
         }
     };
-    let client = IntrospectionClient { id: id?.into(), auth };
+    let client = ClientSettings { id: id?.into(), auth };
     if let Err(error) = client.check() {
         let at = table.get("key").map_or_else(|| table.at(), |value| value.at());
         let hint = String::from("a PEM file with a PKCS#8 private key of the kind that `algorithm` needs");

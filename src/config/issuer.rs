@@ -166,7 +166,7 @@ fn read_token_types(value: &Value<'_>) -> Vec<TokenType> {
         text => TokenType::named(text),
     };
     let types: Vec<_> = value.strings().into_iter().map(read).collect();
-    let never = ["dpop+jwt", "logout+jwt", "secevent+jwt", "jwe", ""].map(TokenType::named);
+    let never = ["dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt", "jwe", ""].map(TokenType::named);
     if let Some(TokenType::Named(name)) = types.iter().find(|kind| never.contains(kind)) {
         value.fault(format!("a token of type `{name}` is never an access token"), None);
     }

@@ -77,7 +77,7 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
     let listeners = listener::read(&root, directory, &bundles);
     let (limits, drain) = read_limits(&root);
     let issuers = issuer::read(&root, directory);
-    let servers = introspection::read(&root, directory);
+    let servers = introspection::read(&root, directory, &issuers);
     let upstreams = upstream::read(&root, directory);
     let state = root.get("state").and_then(|value| value.output_path(directory)).map(StateDirectory::new);
     let assertion = assertion::read(&root, state.as_ref(), &listeners, &upstreams);

@@ -59,6 +59,9 @@ impl Default for OutboundSettings {
     }
 }
 
+/// A whole question.
+pub type Question = Request<Full<Bytes>>;
+
 /// A whole answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -104,13 +107,13 @@ impl Outbound {
     ///
     /// # Errors
     /// [`OutboundError`]; none of its texts holds anything of the request.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Answer, OutboundError> {
+    pub async fn send(&self, mut request: Question) -> Result<Answer, OutboundError> {
         let agent = HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
         request.headers_mut().insert(header::USER_AGENT, agent);
         tokio::time::timeout(self.timeout, self.exchange(request)).await.map_err(|_| OutboundError::Timeout)?
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, OutboundError> {
+    async fn exchange(&self, request: Question) -> Result<Answer, OutboundError> {
         let response = self
             .client
             .request(request)

@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::authn::DPOP_ALGORITHMS;
 use crate::identity::Reason;
-
-/// The signature algorithms that a DPoP proof may use.
-const DPOP_ALGORITHMS: &str = "ES256 ES384 EdDSA PS256 RS256";
 
 /// A challenge being written.
 #[derive(Debug)]
@@ -30,7 +28,8 @@ impl Challenge {
 
     /// Names the error of a DPoP proof.
     pub(super) fn dpop(code: &str) -> Self {
-        Self { scheme: "DPoP", parameters: vec![("error", code.into()), ("algs", DPOP_ALGORITHMS.into())] }
+        let algorithms = DPOP_ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(" ");
+        Self { scheme: "DPoP", parameters: vec![("error", code.into()), ("algs", algorithms)] }
     }
 
     /// Adds the scopes that would do.

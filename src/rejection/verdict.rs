@@ -148,7 +148,10 @@ fn credential(error: CredentialError, authority: Option<&str>) -> Verdict {
 fn authn(error: &AuthnError, authority: Option<&str>) -> Verdict {
     let reason = match error {
         AuthnError::Certificate(_) => return Verdict::client(StatusCode::FORBIDDEN, Reason::CertificateRefused),
-        AuthnError::Flood => return Verdict::client(StatusCode::TOO_MANY_REQUESTS, Reason::TokenFlood),
+        AuthnError::Flood => {
+            return Verdict::client(StatusCode::TOO_MANY_REQUESTS, Reason::TokenFlood)
+                .retry_after(Duration::from_secs(1));
+        }
         AuthnError::IssuerUnavailable { retry_after, .. } => {
             return provider(Reason::IssuerUnavailable, *retry_after);
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use crate::authn::{Authenticator, Revocations};
+use super::handover::Common;
+use crate::authn::Authenticator;
 use crate::config::Settings;
 use crate::gateway::Snapshot;
 use crate::telemetry::Clock;
@@ -14,13 +15,14 @@ use crate::upstream::{Signer, Upstreams};
 /// Nothing is waited for: an identity provider that is down closes its own routes only.
 pub(super) fn snapshot(
     settings: &Settings,
-    revocations: &Arc<Revocations>,
+    common: &Common,
     clock: &Clock,
     previous: Option<&Snapshot>,
 ) -> Result<Snapshot, Vec<String>> {
     let before = previous.map(|previous| &previous.authenticator);
     let control = Handle::current();
-    let authenticator = Authenticator::open(&settings.sources, revocations.clone(), &control, clock, before)
+    let (revocations, proofs) = (common.revocations.clone(), common.proofs.clone());
+    let authenticator = Authenticator::open(&settings.sources, revocations, proofs, &control, clock, before)
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let before = previous.map(|previous| &previous.upstreams);
     let upstreams = Upstreams::new(settings.upstreams.clone(), before);

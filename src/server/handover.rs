@@ -3,7 +3,8 @@
 //!
 //! The two speak over a pair of Unix sockets; the new process finds its end in place of its standard input. Descriptors
 //! travel as `SCM_RIGHTS` (unix(7)), so nothing depends on numbers or on what a program inherits. Revocations go along,
-//! and later ones cross in both directions until the old process has drained: what is revoked is revoked in both.
+//! and later ones cross in both directions until the old process has drained: what is revoked is revoked in both. The
+//! old process says from when on it takes no DPoP proofs: what it may have taken until then, the new one does not.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -16,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -23,7 +25,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::authn::{Revocations, Revoked};
+use crate::authn::{ProofMemory, Revocations, Revoked};
 use crate::identity::Name;
 use crate::listener::Inherited;
 
@@ -31,6 +33,8 @@ use crate::listener::Inherited;
 const MARK: &str = "PORTCULLIS_HANDOVER";
 /// How long the new process may take until it serves, and the old one until it has said everything.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What the old process may need beyond its drain limit.
+const REST: Duration = Duration::from_secs(5);
 /// The longest packet.
 const MOST: usize = 16 * 1024;
 
@@ -50,6 +54,15 @@ enum Packet {
     Whole,
     /// The new process serves.
     Serving,
+    /// From then on the old process, and those before it, take no DPoP proofs.
+    Leaves { at: Timestamp },
+}
+
+/// What two processes that run at once must agree on.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) revocations: Arc<Revocations>,
+    pub(super) proofs: Arc<ProofMemory>,
 }
 
 /// One end of the line.
@@ -138,11 +151,16 @@ impl Inheritance {
                 Packet::Control { path } => inheritance.control = Some((path, UnixListener::from(descriptor()?))),
                 Packet::Revoked(revoked) => inheritance.revoked.push(revoked),
                 Packet::Whole => break,
-                Packet::Serving => return Err(io::Error::other("the wrong side speaks")),
+                Packet::Serving | Packet::Leaves { .. } => return Err(io::Error::other("the wrong side speaks")),
             }
         }
         inheritance.line = Some(line);
         Ok(inheritance)
+    }
+
+    /// Whether another process serves still.
+    pub(super) const fn has_predecessor(&self) -> bool {
+        self.line.is_some()
     }
 
     /// Takes over what was revoked before this process began.
@@ -151,17 +169,18 @@ impl Inheritance {
     }
 
     /// Tells the process before that this one serves; from here on it drains.
-    pub(super) fn serving(&mut self, revocations: &Arc<Revocations>) -> io::Result<()> {
+    pub(super) fn serving(&mut self, common: &Common) -> io::Result<()> {
         let Some(line) = self.line.take() else { return Ok(()) };
         line.send(&Packet::Serving, None)?;
-        share(line, revocations)
+        share(line, common)
     }
 }
 
-/// Starts `program` and hands over to it. When this returns, it serves.
+/// Starts `program` and hands over to it. When this returns, it serves, and this process is to be gone after `drain`.
 pub(super) fn hand_over(
     held: &Held,
-    revocations: &Arc<Revocations>,
+    common: &Common,
+    drain: Duration,
     program: &Path,
     arguments: &[OsString],
 ) -> io::Result<u32> {
@@ -172,14 +191,24 @@ pub(super) fn hand_over(
     let mut child = command.spawn()?;
     // The command holds the other end as well: without this, nobody would notice that the new process is gone.
     drop(command);
-    match tell(&line, held, revocations) {
+    match tell(&line, held, &common.revocations) {
         Ok(()) => {
             let id = child.id();
-            share(line, revocations)?;
+            let at = common.proofs.leave(in_time(drain.saturating_add(REST)));
+            // Untold, the new process takes no proof without a nonce of its own.
+            if let Err(error) = line.send(&Packet::Leaves { at }, None) {
+                tracing::error!(%error, "the new process cannot be told when this one leaves");
+            }
+            share(line, common)?;
             Ok(id)
         }
         Err(error) => Err(give_up(&mut child, error)),
     }
+}
+
+/// So long from now.
+fn in_time(span: Duration) -> Timestamp {
+    Timestamp::now().checked_add(span).unwrap_or(Timestamp::MAX)
 }
 
 fn tell(line: &Line, held: &Held, revocations: &Revocations) -> io::Result<()> {
@@ -212,10 +241,10 @@ fn give_up(child: &mut Child, error: io::Error) -> io::Error {
 
 /// Tells the other process what is revoked here, and revokes here what is revoked there, for as long as both live. What
 /// was revoked while they spoke of other things is told again.
-fn share(line: Line, revocations: &Arc<Revocations>) -> io::Result<()> {
+fn share(line: Line, common: &Common) -> io::Result<()> {
     line.patience(None)?;
-    let news = revocations.subscribe();
-    let (told, mine) = (Line(line.0.try_clone()?), revocations.clone());
+    let news = common.revocations.subscribe();
+    let (told, mine) = (Line(line.0.try_clone()?), common.revocations.clone());
     std::thread::Builder::new().name("handover-out".into()).spawn(move || {
         let all = mine.all();
         for revoked in all.into_iter().chain(news) {
@@ -224,11 +253,17 @@ fn share(line: Line, revocations: &Arc<Revocations>) -> io::Result<()> {
             }
         }
     })?;
-    let mine = revocations.clone();
+    let mine = common.clone();
     std::thread::Builder::new().name("handover-in".into()).spawn(move || {
-        while let Ok((Packet::Revoked(revoked), _)) = line.receive() {
-            if let Err(error) = mine.restore(&revoked) {
-                tracing::error!(%error, "a revocation of the other process does not count here");
+        while let Ok((packet, _)) = line.receive() {
+            match packet {
+                Packet::Revoked(revoked) => {
+                    if let Err(error) = mine.revocations.restore(&revoked) {
+                        tracing::error!(%error, "a revocation of the other process does not count here");
+                    }
+                }
+                Packet::Leaves { at } => mine.proofs.is_alone(at),
+                _ => return,
             }
         }
     })?;
@@ -244,8 +279,8 @@ mod tests {
 
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{Line, Packet, share};
-    use crate::authn::{Revocation, Revocations};
+    use super::{Common, Line, Packet, share};
+    use crate::authn::{ProofMemory, Revocation, Revocations};
     use crate::identity::{Issuer, Principal};
 
     fn somebody(subject: &str) -> Revocation {
@@ -292,6 +327,26 @@ mod tests {
         assert!(one.receive().is_err(), "silence ends, too");
     }
 
+    fn common(revocations: &Arc<Revocations>) -> Common {
+        let proofs = Arc::new(ProofMemory::since(Timestamp::MAX));
+        Common { revocations: revocations.clone(), proofs }
+    }
+
+    #[test]
+    fn the_new_process_hears_when_the_old_one_leaves() {
+        let (here, there) = Line::pair().unwrap();
+        let new = common(&Arc::default());
+        let at = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_800_000_000);
+        share(there, &new).unwrap();
+        here.send(&Packet::Leaves { at }, None).unwrap();
+        // A later packet over the same line says that the one before was read.
+        let revoked = Revocations::default();
+        revoke(&revoked, "after");
+        here.send(&Packet::Revoked(revoked.all().remove(0)), None).unwrap();
+        until(&new.revocations, 1);
+        assert_eq!(new.proofs.leave(Timestamp::UNIX_EPOCH), at, "alone from then on");
+    }
+
     /// Old, new and newest at once: whatever is revoked in one is revoked in all, and each once.
     #[test]
     fn what_is_revoked_in_one_process_is_revoked_in_all() {
@@ -299,8 +354,8 @@ mod tests {
         revoke(&old, "before");
         for (one, other) in [(&old, &new), (&new, &newest)] {
             let (here, there) = Line::pair().unwrap();
-            share(here, one).unwrap();
-            share(there, other).unwrap();
+            share(here, &common(one)).unwrap();
+            share(there, &common(other)).unwrap();
         }
         until(&newest, 1);
         revoke(&newest, "late");

@@ -24,11 +24,11 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
-use self::handover::Held;
 pub use self::handover::Inheritance;
+use self::handover::{Common, Held};
 use crate::admin::{self, Order, Overview, Reply};
 use crate::audit::{self, AuditHandle};
-use crate::authn::Revocations;
+use crate::authn::{ProofMemory, Revocations};
 use crate::config::{self, Fault, Loaded};
 use crate::identity::Name;
 use crate::listener::{self, BindError, Drained, Plan, Sockets, Workers};
@@ -48,7 +48,7 @@ pub struct Server {
     drain: Duration,
     /// Copies of everything that listens, for the next process.
     held: Arc<Held>,
-    revocations: Arc<Revocations>,
+    common: Common,
     surfaces: Vec<AbortHandle>,
     upgrades: mpsc::Receiver<oneshot::Sender<Reply>>,
     succeeded: bool,
@@ -130,7 +130,10 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     let held = hold(settings, &sockets, probes.as_ref(), control.as_ref()).map_err(StartError::Handover)?;
     let revocations = Arc::new(revocations(settings, &clock)?);
     inheritance.restore(&revocations).map_err(StartError::Handover)?;
-    let snapshot = build::snapshot(settings, &revocations, &clock, None).map_err(StartError::Sources)?;
+    // Another process that drains says later when it leaves.
+    let alone_since = if inheritance.has_predecessor() { Timestamp::MAX } else { clock.now() };
+    let common = Common { revocations: revocations.clone(), proofs: Arc::new(ProofMemory::since(alone_since)) };
+    let snapshot = build::snapshot(settings, &common, &clock, None).map_err(StartError::Sources)?;
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let audit = audit::start(settings.audit.clone()).map_err(StartError::Audit)?;
     let meters: Vec<_> = (0..workers).map(|_| Arc::new(Meters::default())).collect();
@@ -178,16 +181,16 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
         lists,
         caretaker,
         loaded,
-        revocations: revocations.clone(),
+        common: common.clone(),
         clock,
         overview: overview.clone(),
         workers,
         upgrades: ask,
     };
     tasks.spawn(keeper.run(inbox, stopping, give_back, found));
-    inheritance.serving(&revocations).map_err(StartError::Handover)?;
+    inheritance.serving(&common).map_err(StartError::Handover)?;
     let (held, succeeded) = (Arc::new(held), false);
-    Ok(Server { overview, orders, tasks, stop, stopped, drain, held, revocations, surfaces, upgrades, succeeded })
+    Ok(Server { overview, orders, tasks, stop, stopped, drain, held, common, surfaces, upgrades, succeeded })
 }
 
 impl Server {
@@ -227,10 +230,10 @@ impl Server {
     /// # Errors
     /// When the new process does not come to serve.
     pub async fn hand_over(&mut self, program: &Path, arguments: &[OsString]) -> std::io::Result<u32> {
-        let (held, revocations) = (self.held.clone(), self.revocations.clone());
+        let (held, common, drain) = (self.held.clone(), self.common.clone(), self.drain);
         let (program, arguments) = (program.to_path_buf(), arguments.to_vec());
         // The new process may take its time, and the control runtime has other things to do.
-        let work = move || handover::hand_over(&held, &revocations, &program, &arguments);
+        let work = move || handover::hand_over(&held, &common, drain, &program, &arguments);
         let process = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)??;
         self.succeeded = true;
         // Both processes accept from the same sockets: from here on only the new one does.

@@ -13,9 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::build;
+use super::handover::Common;
 use super::lists::{Found, Lists};
 use crate::admin::{Order, Overview, Reply};
-use crate::authn::Revocations;
 use crate::config::{self, Fault, Loaded};
 use crate::listener::Workers;
 use crate::policy::diff::differences;
@@ -28,7 +28,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Keeps the configuration in force, and the workers that serve it.
 pub(super) struct Keeper {
     pub(super) loaded: Loaded,
-    pub(super) revocations: Arc<Revocations>,
+    pub(super) common: Common,
     pub(super) clock: Clock,
     pub(super) overview: Arc<Overview>,
     pub(super) workers: Workers,
@@ -71,7 +71,7 @@ impl Keeper {
                     watch = if outcome.done { self.watch() } else { Watch::begin(&self.loaded.files) };
                 }
                 _ = tick.tick() => {
-                    if let Err(error) = self.revocations.follow(self.clock.now()) {
+                    if let Err(error) = self.common.revocations.follow(self.clock.now()) {
                         tracing::error!(%error, "revocations of other processes cannot be read");
                     }
                     if watch.settled_change(&self.loaded.files) && self.reload("changed files").await.done {
@@ -123,7 +123,7 @@ impl Keeper {
             return Err(vec![fault]);
         }
         let before = self.overview.snapshot.load_full();
-        let snapshot = build::snapshot(&loaded.settings, &self.revocations, &self.clock, Some(&before))?;
+        let snapshot = build::snapshot(&loaded.settings, &self.common, &self.clock, Some(&before))?;
         // The listeners first: they can still refuse, and after them nothing can.
         self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
         let message = format!("policy {} is in force{}", snapshot.policy.version(), changes(&self.loaded, &loaded));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use portcullis::authn::AuthnError;
+use portcullis::authn::{AuthnError, TokenCache, TokenCacheLimits};
 use serde_json::json;
 
 use crate::introspection::{INTROSPECT, active, inactive};
@@ -77,4 +77,26 @@ async fn what_a_server_called_inactive_has_no_grace_when_it_is_down() {
     provider.answers(INTROSPECT, Reply::status(500));
     house.clock.set(at(70));
     assert_eq!(ask().await, "introspection-unavailable");
+}
+
+#[tokio::test]
+async fn long_answers_fill_no_more_memory_than_short_ones() {
+    let (_still, provider) = (Still::begin(), FakeProvider::start().await);
+    provider.answers(INTROSPECT, active(json!({"x": "x".repeat(10_000)})));
+    let mut settings = server(&provider.url(INTROSPECT));
+    settings.cache.max_entries = 100;
+    let mut house = House::new(Vec::new(), vec![settings]);
+    let limits = TokenCacheLimits { entries: 1000, bytes: 200_000 };
+    house.tokens = TokenCache::new(limits);
+    for number in 0..100 {
+        assert!(house.bearer("partners", &format!("opaque-{number}")).await.is_ok());
+        assert!(house.tokens.weight() <= limits.bytes);
+    }
+    assert!(house.tokens.len() <= 4, "{} answers of 10 kB are said to fit into 200 kB", house.tokens.len());
+    // The memory that workers share has room for a hundred answers of 2 kB, which is a few of these.
+    let before = provider.count(INTROSPECT);
+    for number in 0..100 {
+        assert!(house.stranger("partners", &format!("opaque-{number}")).await.is_ok());
+    }
+    assert!(provider.count(INTROSPECT) - before >= 90);
 }

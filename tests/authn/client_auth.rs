@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use portcullis::authn::{Algorithm, ClientAuth, IntrospectionClient, SharedSecret};
+use portcullis::authn::{Algorithm, ClientAuth, ClientSettings, SharedSecret};
 use rcgen::{KeyPair, PublicKeyData as _};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ async fn asked_as(auth: ClientAuth) -> Vec<Asked> {
     let provider = FakeProvider::start().await;
     provider.answers(INTROSPECT, active(json!({})));
     let mut settings = server(&provider.url(INTROSPECT));
-    settings.client = IntrospectionClient { id: "portcullis & co".into(), auth };
+    settings.client = ClientSettings { id: "portcullis & co".into(), auth };
     let house = House::new(Vec::new(), vec![settings]);
     for token in ["one/+=", "two"] {
         assert!(house.bearer("partners", token).await.is_ok());
@@ -101,6 +101,6 @@ fn a_key_of_another_kind_is_a_fault_at_the_start() {
     let key = SharedSecret::new(KeyPair::generate().unwrap().serialize_pem().into_bytes());
     for algorithm in [Algorithm::Rs256, Algorithm::EdDsa, Algorithm::Es384, Algorithm::Hs256] {
         let auth = ClientAuth::PrivateKeyJwt { key: key.clone(), algorithm, key_id: None, audience: "as".into() };
-        assert!(IntrospectionClient { id: "portcullis".into(), auth }.check().is_err(), "{algorithm}");
+        assert!(ClientSettings { id: "portcullis".into(), auth }.check().is_err(), "{algorithm}");
     }
 }

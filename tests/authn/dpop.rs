@@ -1,11 +1,13 @@
 //! Tokens that are bound to a DPoP key, and proofs that they are (RFC 9449).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::Request;
-use portcullis::authn::{AuthnError, BindingFault, DpopFault};
+use portcullis::authn::{AuthnError, BindingFault, DpopFault, ProofMemory};
 use serde_json::{Value, json};
 
 use crate::refusals::named;
@@ -27,6 +29,7 @@ named! {
         DpopFault::Identifier => "identifier",
         DpopFault::OtherKey => "other-key",
         DpopFault::MemoryFull => "memory-full",
+        DpopFault::Leaving => "leaving",
     }
 }
 
@@ -107,6 +110,45 @@ async fn a_reload_forgets_no_proof() {
 }
 
 #[tokio::test]
+async fn a_restart_makes_no_proof_good_again() {
+    let (mut house, dpop) = (house(), Dpop::new());
+    let token = bound_to(&dpop.key);
+    let old: Vec<_> =
+        [-90, 0, 30].map(|iat| dpop.proof(&token, &json!({}), &json!({"iat": NOW + iat}))).into_iter().collect();
+    for proof in &old {
+        assert!(house.send(dpop_request(&token, proof)).await.is_ok());
+    }
+    house.proofs = Arc::new(ProofMemory::since(at(0)));
+    house.reload(vec![issuer(&[key("ES256").jwk()])], Vec::new());
+    for proof in &old {
+        assert!(matches!(house.send(dpop_request(&token, proof)).await, Err(AuthnError::DpopNonce { .. })));
+    }
+    let unused = dpop.proof(&token, &json!({}), &json!({}));
+    let Err(AuthnError::DpopNonce { nonce }) = house.send(dpop_request(&token, &unused)).await else {
+        panic!("no nonce")
+    };
+    let renewed = dpop.proof(&token, &json!({}), &json!({"nonce": nonce.as_ref()}));
+    assert!(house.send(dpop_request(&token, &renewed)).await.is_ok());
+    assert_eq!(house.send(dpop_request(&token, &renewed)).await.unwrap_err(), AuthnError::DpopReplayed);
+    // A minute on, what is issued now is new, and needs no nonce.
+    house.clock.set(at(61));
+    let young = dpop.proof(&token, &json!({}), &json!({"iat": NOW + 61}));
+    assert!(house.send(dpop_request(&token, &young)).await.is_ok());
+}
+
+#[tokio::test]
+async fn however_wrong_clocks_may_be_no_proof_is_more_than_a_minute_ahead() {
+    let mut corp = issuer(&[key("ES256").jwk()]);
+    corp.token.clock_skew = Duration::from_secs(300);
+    let (house, dpop) = (House::new(vec![corp], Vec::new()), Dpop::new());
+    let token = bound_to(&dpop.key);
+    for (ahead, outcome) in [(60, Ok(())), (61, Err(AuthnError::Dpop(DpopFault::Time)))] {
+        let proof = dpop.proof(&token, &json!({}), &json!({"iat": NOW + ahead}));
+        assert_eq!(house.send(dpop_request(&token, &proof)).await.map(drop), outcome);
+    }
+}
+
+#[tokio::test]
 async fn hostile_proofs_are_refused_each_for_its_reason() {
     let dpop = Dpop::new();
     let other = SigningKey::ec("dpop", "ES256");
@@ -170,14 +212,14 @@ async fn hostile_proofs_are_refused_each_for_its_reason() {
         ("identifier", "a number for a jti", claims(json!({"jti": 1}))),
         ("identifier", "an endless jti", claims(json!({"jti": "x".repeat(257)}))),
     ];
-    let mut seen = BTreeSet::from(["memory-full"]);
+    let mut seen = BTreeSet::from(["memory-full", "leaving"]);
     for (expected, name, proof) in &rows {
         let error = house().send(dpop_request(&token, proof)).await.unwrap_err();
         let AuthnError::Dpop(found) = &error else { panic!("{name}: {error:?}") };
         assert_eq!(fault(found), *expected, "{name}");
         seen.insert(*expected);
     }
-    // A full memory is tested where the memory is.
+    // A full memory, and one that is left, are tested where the memory is.
     assert_eq!(seen, FAULTS.iter().copied().collect());
 }
 

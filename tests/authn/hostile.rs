@@ -146,6 +146,7 @@ fn types() -> Vec<Row> {
             ("an ID token", json!({"typ": "JWT"})),
             ("a DPoP proof", json!({"typ": "dpop+jwt"})),
             ("a logout token", json!({"typ": "logout+jwt"})),
+            ("an answer about a token", json!({"typ": "token-introspection+jwt"})),
             ("a security event", json!({"typ": "secevent+jwt"})),
             ("a client assertion", json!({"typ": "client-authentication+jwt"})),
             ("an introspection answer", json!({"typ": "token-introspection+jwt"})),
@@ -159,6 +160,7 @@ fn types() -> Vec<Row> {
         "type",
         &[
             ("the events of a logout token", json!({"events": {}})),
+            ("what an answer about a token says", json!({"token_introspection": {"active": true}})),
             ("the htm of a DPoP proof", json!({"htm": "GET"})),
             ("Keycloak's ID token", json!({"typ": "ID"})),
             ("Keycloak's refresh token", json!({"typ": "Refresh"})),

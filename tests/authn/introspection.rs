@@ -176,6 +176,18 @@ async fn a_server_that_asks_for_patience_gets_it() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_busy_says_so_in_two_ways() {
+    let (still, provider, house) = begin(Reply::status(503).header("retry-after", "20"), |_| {}).await;
+    assert_eq!(refused(house.stranger("partners", "opaque-1").await), "introspection-unavailable");
+    provider.answers(INTROSPECT, active(json!({})));
+    still.passes(19).await;
+    assert_eq!(refused(house.stranger("partners", "opaque-1").await), "introspection-unavailable");
+    assert_eq!(provider.count(INTROSPECT), 1);
+    still.passes(1).await;
+    assert!(house.stranger("partners", "opaque-1").await.is_ok());
+}
+
+#[tokio::test]
 async fn a_server_that_fails_is_left_alone_for_a_while() {
     let (still, provider, house) = begin(Reply::status(500), |_| {}).await;
     for number in 0..20 {

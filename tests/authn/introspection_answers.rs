@@ -51,6 +51,12 @@ async fn hostile_answers_refuse_each_for_its_reason() {
         ("bound to a certificate that was not shown", "binding", active(json!({"cnf": {"x5t#S256": thumbprint}}))),
         ("bound to a DPoP key", "binding", active(json!({"cnf": {"jkt": thumbprint}}))),
         ("bound in a way that is not known", "binding", active(json!({"cnf": {"kid": "x"}}))),
+        ("a DPoP token of no key", "binding", active(json!({"token_type": "DPoP"}))),
+        (
+            "a DPoP token of a certificate alone",
+            "binding",
+            active(json!({"token_type": "dpop", "cnf": {"x5t#S256": thumbprint}})),
+        ),
         ("cnf is a string", "binding", active(json!({"cnf": "x"}))),
     ] {
         let (provider, outcome) = answer_to(reply, None).await;

@@ -20,4 +20,5 @@ mod keys;
 mod memory;
 mod refusals;
 mod revoked;
+mod signed_answers;
 mod support;

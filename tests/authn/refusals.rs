@@ -118,6 +118,25 @@ async fn every_refusal_is_met() {
 }
 
 #[tokio::test]
+async fn whatever_fails_after_its_signature_was_verified_counts_as_a_flood() {
+    for (name, changes) in [
+        ("expired", json!({"exp": 1_799_999_000, "iat": 1_799_998_000, "nbf": null})),
+        ("not yet", json!({"nbf": 1_800_000_100})),
+        ("for too long", json!({"exp": 1_800_100_000})),
+        ("nobody", json!({"sub": null})),
+        ("bound in an unknown way", json!({"cnf": {"kid": "x"}})),
+        ("another audience", json!({"aud": "wiki"})),
+    ] {
+        let house = House::new(vec![issuer(&[key("EdDSA").jwk()])], Vec::new());
+        let token = key("EdDSA").token(changes);
+        for _ in 0..32 {
+            assert_ne!(house.bearer("corp", &token).await.unwrap_err(), AuthnError::Flood, "{name}");
+        }
+        assert_eq!(house.bearer("corp", &token).await.unwrap_err(), AuthnError::Flood, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_flood_ends_for_unknown_tokens_of_its_connection_alone_and_time_forgives_it() {
     let mut house = House::new(vec![issuer(&[key("ES256").jwk()])], Vec::new());
     let (known, unknown) = (key("ES256").token(json!({})), key("ES256").token(json!({"jti": "t-2"})));

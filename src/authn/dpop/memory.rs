@@ -1,15 +1,20 @@
 //! Which proofs were used, and which nonces were given out: for the whole process, across reloads.
+//!
+//! What another process accepted is not known here. A proof that may have been shown to one counts only with a nonce
+//! of this process, which no other has given out; see [`ProofMemory::since`].
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::{constant_time, digest, hmac, rand};
+use aws_lc_rs::{constant_time, hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
 use crate::authn::error::{AuthnError, DpopFault};
+use crate::authn::facts::later;
+use crate::authn::revocations::sha256;
 
 /// The most proofs that are remembered. One more is refused: forgetting one would let it count twice.
 const MOST_PROOFS: usize = 1 << 20;
@@ -20,53 +25,107 @@ const REST: Duration = Duration::from_secs(1);
 /// How long one nonce is given out, in seconds; it counts for as long again.
 const NONCE_PERIOD: i64 = 120;
 
+/// How far ahead of ours the clock may be by which a proof says when it was issued, whatever the configuration says: then
+/// one process knows what another can have taken.
+pub(super) const MOST_AHEAD: Duration = Duration::from_secs(60);
+
 /// The proofs that were used and still would count.
-pub(in crate::authn) struct ProofMemory {
+pub struct ProofMemory {
     used: Mutex<Used>,
     /// Without randomness there is none, and no nonce counts.
     nonces: Option<hmac::Key>,
 }
 
-#[derive(Default)]
 struct Used {
-    until: HashMap<[u8; 32], Timestamp>,
+    /// By the thumbprint of the key, then by the hash of `jti`: until when the proof would count.
+    by_key: HashMap<[u8; 32], HashMap<[u8; 32], Timestamp>>,
+    count: usize,
     sweep_at: usize,
     /// While the memory is full it is swept once a second, not for each proof.
     rests_until: Option<Instant>,
+    /// Since when no other process takes proofs.
+    alone_since: Timestamp,
+    /// From when on this one takes none.
+    leaves_at: Timestamp,
+}
+
+/// A proof in which everything is right, but for its being the first of its kind.
+pub(super) struct Proof<'p> {
+    /// The thumbprint of its key.
+    pub(super) key: &'p [u8; 32],
+    /// `jti`.
+    pub(super) identifier: &'p str,
+    /// `iat`.
+    pub(super) issued: Timestamp,
+    /// How long it counts from `issued` on.
+    pub(super) life: Duration,
+    /// Whether it carries a nonce of this process.
+    pub(super) has_nonce: bool,
 }
 
 impl ProofMemory {
+    /// The memory of a process beside which no other takes proofs from `alone_since` on.
+    ///
+    /// Before `alone_since` nobody took a proof that was issued more than [`MOST_AHEAD`] after it. So whatever was issued
+    /// later is new here, and the rest counts only with a nonce of ours.
+    pub fn since(alone_since: Timestamp) -> Self {
+        let used = Used {
+            by_key: HashMap::new(),
+            count: 0,
+            sweep_at: SWEEP_EVERY,
+            rests_until: None,
+            alone_since,
+            leaves_at: Timestamp::MAX,
+        };
+        let nonces = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).ok();
+        Self { used: Mutex::new(used), nonces }
+    }
+
+    /// Another process takes over: from `at` on no proof counts here. Gives the moment from which on that process is
+    /// alone, the ones before this one included.
+    pub fn leave(&self, at: Timestamp) -> Timestamp {
+        let mut used = self.used();
+        used.leaves_at = used.leaves_at.min(at);
+        used.alone_since.max(used.leaves_at)
+    }
+
+    /// The processes before this one take no proofs from `since` on.
+    pub fn is_alone(&self, since: Timestamp) {
+        self.used().alone_since = since;
+    }
+
     /// Remembers a proof until it would no longer count anyway.
-    pub(super) fn remember(
-        &self,
-        key: &[u8; 32],
-        identifier: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<(), AuthnError> {
-        // The key has a fixed length, so no two pairs have the same bytes.
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(key);
-        context.update(identifier.as_bytes());
-        let mut name = [0; 32];
-        name.copy_from_slice(context.finish().as_ref());
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.until.len() >= used.sweep_at.max(SWEEP_EVERY) {
+    pub(super) fn remember(&self, proof: &Proof<'_>, now: Timestamp) -> Result<(), AuthnError> {
+        let mut used = self.used();
+        if now >= used.leaves_at {
+            return Err(DpopFault::Leaving.into());
+        }
+        if !proof.has_nonce && proof.issued <= later(used.alone_since, MOST_AHEAD) {
+            return Err(self.wants_nonce(now));
+        }
+        if used.count >= used.sweep_at {
             used.sweep(now, Instant::now());
         }
-        if used.until.len() >= MOST_PROOFS {
+        // One key may hold as many as it leaves free for all others: nobody alone can use the memory up.
+        let free = MOST_PROOFS.saturating_sub(used.count);
+        let of_key = used.by_key.entry(*proof.key).or_default();
+        if of_key.len() >= free {
             return Err(DpopFault::MemoryFull.into());
         }
         // Kept past its end, a proof is refused by its age instead.
-        match used.until.insert(name, until) {
-            None => Ok(()),
+        match of_key.insert(sha256(proof.identifier.as_bytes()), later(proof.issued, proof.life)) {
+            None => {
+                used.count += 1;
+                Ok(())
+            }
             Some(_) => Err(AuthnError::DpopReplayed),
         }
     }
 
-    /// The nonce of this moment. It says when it was made and that we made it, so none is kept.
-    pub(super) fn nonce(&self, now: Timestamp) -> String {
-        self.nonces.as_ref().map(|key| nonce_of(key, period(now))).unwrap_or_default()
+    /// The refusal of a proof that needs a nonce, with one. It says when it was made and that we made it, so none is kept.
+    pub(super) fn wants_nonce(&self, now: Timestamp) -> AuthnError {
+        let nonce = self.nonces.as_ref().map(|key| nonce_of(key, period(now))).unwrap_or_default();
+        AuthnError::DpopNonce { nonce: nonce.into() }
     }
 
     /// Whether we gave out this nonce, in this period or the one before.
@@ -76,6 +135,11 @@ impl ProofMemory {
             constant_time::verify_slices_are_equal(nonce_of(key, period).as_bytes(), nonce.as_bytes()).is_ok()
         })
     }
+
+    /// A panic while the lock was held leaves at worst a proof that is counted and not kept.
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Used {
@@ -84,9 +148,13 @@ impl Used {
         if self.rests_until.is_some_and(|end| at < end) {
             return;
         }
-        self.until.retain(|_, until| *until >= now);
-        self.sweep_at = (self.until.len() + SWEEP_EVERY).min(MOST_PROOFS);
-        self.rests_until = (self.until.len() >= MOST_PROOFS).then(|| at + REST);
+        self.by_key.retain(|_, proofs| {
+            proofs.retain(|_, until| *until >= now);
+            !proofs.is_empty()
+        });
+        self.count = self.by_key.values().map(HashMap::len).sum();
+        self.sweep_at = (self.count + SWEEP_EVERY).min(MOST_PROOFS);
+        self.rests_until = (self.count >= MOST_PROOFS).then(|| at + REST);
     }
 }
 
@@ -98,71 +166,5 @@ fn nonce_of(key: &hmac::Key, period: i64) -> String {
     URL_SAFE_NO_PAD.encode(hmac::sign(key, &period.to_be_bytes()).as_ref())
 }
 
-impl Default for ProofMemory {
-    fn default() -> Self {
-        let nonces = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new()).ok();
-        Self { used: Mutex::default(), nonces }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use jiff::{SignedDuration, Timestamp};
-
-    use super::{MOST_PROOFS, ProofMemory};
-    use crate::authn::error::{AuthnError, DpopFault};
-
-    const NOW: i64 = 1_800_000_000;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(NOW + seconds).unwrap()
-    }
-
-    #[test]
-    fn a_proof_counts_once_for_each_key() {
-        let memory = ProofMemory::default();
-        assert_eq!(memory.remember(&[1; 32], "a", at(0), at(60)), Ok(()));
-        assert_eq!(memory.remember(&[1; 32], "a", at(30), at(60)), Err(AuthnError::DpopReplayed));
-        assert_eq!(memory.remember(&[2; 32], "a", at(0), at(60)), Ok(()));
-        assert_eq!(memory.remember(&[1; 32], "b", at(0), at(60)), Ok(()));
-    }
-
-    #[test]
-    fn what_can_no_longer_count_is_swept() {
-        let memory = ProofMemory::default();
-        for number in 0..10_000 {
-            let now = at(number / 10);
-            memory.remember(&[1; 32], &number.to_string(), now, now + SignedDuration::from_secs(60)).unwrap();
-        }
-        assert!(memory.used.lock().unwrap().until.len() < 5_500);
-    }
-
-    #[test]
-    fn a_full_memory_refuses_until_the_proofs_in_it_no_longer_count() {
-        let memory = ProofMemory::default();
-        {
-            let mut used = memory.used.lock().unwrap();
-            for number in 0..MOST_PROOFS {
-                let mut name = [0; 32];
-                name.first_chunk_mut().map(|first: &mut [u8; 8]| *first = number.to_le_bytes()).unwrap();
-                used.until.insert(name, at(60));
-            }
-        }
-        let full = || Err(AuthnError::from(DpopFault::MemoryFull));
-        assert_eq!(memory.remember(&[1; 32], "one", at(0), at(120)), full());
-        assert_eq!(memory.remember(&[1; 32], "one", at(90), at(120)), full(), "it is not swept for each proof");
-        memory.used.lock().unwrap().rests_until = None;
-        assert_eq!(memory.remember(&[1; 32], "one", at(90), at(120)), Ok(()));
-        assert_eq!(memory.used.lock().unwrap().until.len(), 1);
-        assert_eq!(memory.remember(&[1; 32], "one", at(90), at(120)), Err(AuthnError::DpopReplayed));
-    }
-
-    #[test]
-    fn a_nonce_counts_for_two_periods_and_only_ours_does() {
-        let (memory, other) = (ProofMemory::default(), ProofMemory::default());
-        let nonce = memory.nonce(at(0));
-        assert!(memory.gave_out(&nonce, at(0)) && memory.gave_out(&nonce, at(120)));
-        assert!(!memory.gave_out(&nonce, at(240)));
-        assert!(!other.gave_out(&nonce, at(0)) && !memory.gave_out("", at(0)));
-    }
-}
+mod tests;

@@ -13,7 +13,8 @@ use http::Uri;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub(super) use memory::ProofMemory;
+pub use memory::ProofMemory;
+use memory::{MOST_AHEAD, Proof};
 
 use super::algorithm::Algorithm;
 use super::error::{AuthnError, DpopFault};
@@ -58,22 +59,22 @@ pub(super) fn verify(proof: &str, wanted: &Wanted<'_>, memory: &ProofMemory, now
     check_signature(&compact, wanted.key)?;
     check_request(&compact, wanted.request)?;
     let issued = facts::instant(&compact.claims, "iat").ok().flatten().ok_or(DpopFault::Time)?;
-    let (age, skew) = (now.duration_since(issued), facts::signed(wanted.clock_skew));
-    if age > facts::signed(MOST_AGE + wanted.clock_skew) || -age > skew {
+    let (age, ahead) = (now.duration_since(issued), facts::signed(wanted.clock_skew.min(MOST_AHEAD)));
+    if age > facts::signed(MOST_AGE + wanted.clock_skew) || -age > ahead {
         return Err(AuthnError::Dpop(DpopFault::Time));
     }
     if text(&compact, "ath") != Some(&URL_SAFE_NO_PAD.encode(sha256(wanted.token.as_bytes()))) {
         return Err(AuthnError::Dpop(DpopFault::Token));
     }
-    match compact.claims.member("nonce") {
-        None if !wanted.nonce => {}
-        Some(Value::String(nonce)) if memory.gave_out(nonce, now) => {}
-        _ => return Err(AuthnError::DpopNonce { nonce: memory.nonce(now).into() }),
-    }
+    let has_nonce = match compact.claims.member("nonce") {
+        None if !wanted.nonce => false,
+        Some(Value::String(nonce)) if memory.gave_out(nonce, now) => true,
+        _ => return Err(memory.wants_nonce(now)),
+    };
     let identifier = text(&compact, "jti").filter(|jti| !jti.is_empty() && jti.len() <= MOST_IDENTIFIER);
     let identifier = identifier.ok_or(DpopFault::Identifier)?;
-    let until = facts::later(issued, MOST_AGE + wanted.clock_skew);
-    memory.remember(wanted.key, identifier, now, until)
+    let life = MOST_AGE + wanted.clock_skew;
+    memory.remember(&Proof { key: wanted.key, identifier, issued, life, has_nonce }, now)
 }
 
 fn check_signature(proof: &Compact<'_>, bound: &[u8; 32]) -> Result<(), AuthnError> {

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::authn::error::AuthnError;
+use crate::authn::error::{AuthnError, BindingFault};
 use crate::authn::facts::{self, Registered};
 use crate::authn::settings::IntrospectionSettings;
-use crate::identity::{Claims, TokenFacts};
+use crate::identity::{Claims, Confirmation, TokenFacts};
 
 /// A good answer, and how long it counts.
 #[derive(Debug)]
@@ -30,7 +30,15 @@ pub(super) fn read(
     settings: &IntrospectionSettings,
     now: Timestamp,
 ) -> Option<Result<Active, AuthnError>> {
-    let claims = Claims::parse(json).ok()?;
+    verdict(Claims::parse(json).ok()?, settings, now)
+}
+
+/// The same for an answer that was parsed.
+pub(super) fn verdict(
+    claims: Claims,
+    settings: &IntrospectionSettings,
+    now: Timestamp,
+) -> Option<Result<Active, AuthnError>> {
     match claims.member("active") {
         Some(Value::Bool(true)) => Some(check(claims, settings, now)),
         Some(Value::Bool(false)) => Some(Err(AuthnError::Inactive)),
@@ -39,8 +47,8 @@ pub(super) fn read(
 }
 
 fn check(claims: Claims, settings: &IntrospectionSettings, now: Timestamp) -> Result<Active, AuthnError> {
-    check_token_type(&claims)?;
     let registered = Registered::read(&claims)?;
+    check_token_type(&claims, registered.confirmation.as_ref())?;
     if registered.issuer.as_deref().is_some_and(|issuer| issuer != settings.issuer.as_str()) {
         return Err(AuthnError::Issuer);
     }
@@ -56,11 +64,16 @@ fn check(claims: Claims, settings: &IntrospectionSettings, now: Timestamp) -> Re
     Ok(Active { facts, not_before, fresh_until })
 }
 
-/// A refresh token that the server calls active is still no access token.
-fn check_token_type(claims: &Claims) -> Result<(), AuthnError> {
+/// A refresh token that the server calls active is still no access token; a DPoP token of which it does not say the key
+/// is no bearer token (RFC 9449 section 6.2).
+fn check_token_type(claims: &Claims, bound_to: Option<&Confirmation>) -> Result<(), AuthnError> {
     match facts::text(claims, "token_type")? {
         None => Ok(()),
-        Some(kind) if kind.eq_ignore_ascii_case("bearer") || kind.eq_ignore_ascii_case("dpop") => Ok(()),
+        Some(kind) if kind.eq_ignore_ascii_case("bearer") => Ok(()),
+        Some(kind) if kind.eq_ignore_ascii_case("dpop") => match bound_to {
+            Some(Confirmation::Jwk(_) | Confirmation::Both { .. }) => Ok(()),
+            Some(Confirmation::Certificate(_)) | None => Err(AuthnError::Binding(BindingFault::Confirmation)),
+        },
         Some(_) => Err(AuthnError::Type),
     }
 }

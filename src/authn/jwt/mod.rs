@@ -100,7 +100,7 @@ pub(super) fn check_type(token: &Compact<'_>, issuer: &IssuerSettings) -> Result
 }
 
 /// Security event and logout tokens have `events` (RFC 8417 section 2.2); DPoP proofs have `htm` (RFC 9449 section 4.2);
-/// Keycloak and Cognito name the kind of a token in a claim.
+/// answers about tokens have `token_introspection` (RFC 9701 section 5); Keycloak and Cognito name the kind of a token in a claim.
 fn is_other_token(claims: &Claims) -> bool {
     let says = |name: &str, kinds: &[&str]| {
         let kind = claims.member(name).and_then(Value::as_str);
@@ -108,6 +108,7 @@ fn is_other_token(claims: &Claims) -> bool {
     };
     claims.member("events").is_some()
         || claims.member("htm").is_some()
+        || claims.member("token_introspection").is_some()
         || says("typ", &["ID", "Refresh", "Offline", "Logout"])
         || says("token_use", &["id"])
 }

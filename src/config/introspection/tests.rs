@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::read;
 use crate::authn::{Audiences, ClientAuth, IntrospectionSettings};
 use crate::config::fault::{Faults, Source};
+use crate::config::issuer;
 use crate::config::reader::read_document;
 
 fn load(text: &str) -> (Option<IntrospectionSettings>, Vec<String>) {
@@ -16,7 +17,8 @@ fn load(text: &str) -> (Option<IntrospectionSettings>, Vec<String>) {
     std::fs::write(directory.path().join("other.key"), other.serialize_pem()).unwrap();
     let source = Arc::new(Source::new("portcullis.toml".into(), text.into()));
     let faults = Faults::default();
-    let servers = read_document(&source, &faults, |root| read(&root, directory.path()));
+    let servers =
+        read_document(&source, &faults, |root| read(&root, directory.path(), &issuer::read(&root, directory.path())));
     let shown = faults.into_sorted().into_iter().map(|fault| format!("{}: {}", fault.at.unwrap(), fault.message));
     (servers.into_iter().next().and_then(|(_, settings)| settings), shown.collect())
 }
@@ -70,6 +72,25 @@ fn every_way_of_client_authentication_is_read_and_no_secret_is_shown() {
 }
 
 #[test]
+fn whoever_signs_the_answers_is_an_issuer_by_name() {
+    let issuer = "\n[issuer.as]\nurl=\"https://as.elsewhere.example/p\"\naudiences=[\"x\"]\n";
+    let (settings, faults) = with(&format!("signed_by = \"as\"{issuer}"));
+    assert_eq!(faults, [""; 0]);
+    let settings = settings.unwrap();
+    assert_eq!(settings.signed_by.unwrap().name.as_str(), "as");
+    assert_eq!(
+        settings.issuer.as_str(),
+        "https://as.elsewhere.example/p",
+        "its tokens are its own, unless it says else"
+    );
+    let (settings, _) = with(&format!("signed_by = \"as\"\nissuer = \"https://as\"{issuer}"));
+    assert_eq!(settings.unwrap().issuer.as_str(), "https://as");
+    // With a signer that has faults the server has none of its own, and does without nothing.
+    let (settings, faults) = with("signed_by = \"as\"\n[issuer.as]\nurl=\"https://as.elsewhere.example\"\n");
+    assert!(settings.is_none() && faults.iter().all(|fault| fault.contains("audiences")), "{faults:?}");
+}
+
+#[test]
 fn unchecked_audiences_are_said_aloud() {
     let (settings, faults) = with("audiences = \"unchecked\"");
     assert_eq!((settings.unwrap().token.audiences, faults.len()), (Audiences::Unchecked, 0));
@@ -85,6 +106,7 @@ fn every_fault_has_its_line() {
         ("cache = { positive = \"2h\" }", "must lie between"),
         ("cache = { max_entries = 0 }", "must lie between"),
         ("issuer = \"\"", "must not be empty"),
+        ("signed_by = \"nobody\"", "there is no [issuer.nobody]"),
         ("client = { id = \"p\", auth = \"bearer\" }", "can be"),
         ("client = { id = \"p\", auth = \"client_secret_post\" }", "no `secret`"),
         ("client = { id = \"p\", auth = \"client_secret_post\", secret = \"x\" }", "must not stand"),

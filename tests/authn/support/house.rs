@@ -7,9 +7,9 @@ use std::time::Duration;
 use http::Request;
 use jiff::Timestamp;
 use portcullis::authn::{
-    Algorithm, Audiences, Authenticator, AuthnError, ClientAuth, GroupsClaim, Identified, IntrospectionCache,
-    IntrospectionClient, IntrospectionSettings, IssuerSettings, KeyOrigin, RefreshSettings, Revocations, SharedSecret,
-    SourceState, SourceStatus, TokenCache, TokenRules, TokenSources, TokenType,
+    Algorithm, Audiences, Authenticator, AuthnError, ClientAuth, ClientSettings, GroupsClaim, Identified,
+    IntrospectionCache, IntrospectionSettings, IssuerSettings, KeyOrigin, ProofMemory, RefreshSettings, Revocations,
+    SharedSecret, SourceState, SourceStatus, TokenCache, TokenRules, TokenSources, TokenType,
 };
 use portcullis::credential::{Presented, extract};
 use portcullis::identity::{Audience, Issuer, Name, PeerCertificate};
@@ -36,6 +36,7 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 pub(crate) struct House {
     pub(crate) authenticator: Authenticator,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) proofs: Arc<ProofMemory>,
     pub(crate) tokens: TokenCache,
     pub(crate) clock: Clock,
     pub(crate) connection: Arc<Connection>,
@@ -51,11 +52,14 @@ impl House {
         let sources = TokenSources::new(issuers, servers).unwrap();
         let clock = Clock::fixed(at(0));
         let revocations = Arc::new(Revocations::default());
+        let proofs = Arc::new(ProofMemory::since(at(-86_400)));
         let authenticator =
-            Authenticator::open(&sources, revocations.clone(), &Handle::current(), &clock, None).unwrap();
+            Authenticator::open(&sources, revocations.clone(), proofs.clone(), &Handle::current(), &clock, None)
+                .unwrap();
         Self {
             authenticator,
             revocations,
+            proofs,
             tokens: TokenCache::default(),
             clock,
             connection: Arc::new(connection(PeerCertificate::Absent)),
@@ -125,8 +129,15 @@ impl House {
     pub(crate) fn reload(&mut self, issuers: Vec<IssuerSettings>, servers: Vec<IntrospectionSettings>) {
         let sources = TokenSources::new(issuers, servers).unwrap();
         let previous = Some(&self.authenticator);
-        self.authenticator =
-            Authenticator::open(&sources, self.revocations.clone(), &Handle::current(), &self.clock, previous).unwrap();
+        self.authenticator = Authenticator::open(
+            &sources,
+            self.revocations.clone(),
+            self.proofs.clone(),
+            &Handle::current(),
+            &self.clock,
+            previous,
+        )
+        .unwrap();
     }
 }
 
@@ -238,10 +249,11 @@ pub(crate) fn server(url: &str) -> IntrospectionSettings {
         name: Name::new("partners"),
         endpoint: Endpoint::parse(url, PlainHttp::Loopback).unwrap(),
         issuer: Issuer::new("https://as.partners.example"),
-        client: IntrospectionClient {
+        client: ClientSettings {
             id: "portcullis".into(),
             auth: ClientAuth::Basic(SharedSecret::new(b"s3cret/+ &".to_vec())),
         },
+        signed_by: None,
         prefix: None,
         token: rules(),
         cache: IntrospectionCache {

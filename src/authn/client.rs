@@ -1,11 +1,10 @@
 //! How this proxy proves itself to an authorization server (RFC 6749 section 2.3, RFC 7523 section 2.2, RFC 8705
-//! section 2), and the introspection request that comes of it (RFC 7662 section 2.1).
+//! section 2): in goes what it wants to ask, out comes the request that asks it.
 
 use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::Full;
 use jiff::Timestamp;
@@ -13,17 +12,19 @@ use jsonwebtoken::{EncodingKey, Header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use serde::Serialize;
 
-use crate::authn::algorithm::Algorithm;
-use crate::authn::settings::{ClientAuth, IntrospectionClient};
-use crate::outbound::Endpoint;
+use super::algorithm::Algorithm;
+use super::settings::{ClientAuth, ClientSettings};
+use crate::outbound::{Endpoint, Question};
 
 /// What `application/x-www-form-urlencoded` leaves as it is.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
+/// RFC 7523 section 2.2.
+const ASSERTION_TYPE: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// The life of a client assertion, in seconds.
 const ASSERTION_LIFE: i64 = 60;
 
 /// A client whose proof is ready to be attached.
-pub(in crate::authn) struct Client {
+pub(super) struct Client {
     id: String,
     proof: Proof,
 }
@@ -53,7 +54,7 @@ struct Assertion<'a> {
 }
 
 impl Client {
-    pub(in crate::authn) fn new(client: &IntrospectionClient) -> Result<Self, ClientAuthError> {
+    pub(super) fn new(client: &ClientSettings) -> Result<Self, ClientAuthError> {
         let id = encode(client.id.as_bytes());
         let proof = match &client.auth {
             ClientAuth::Basic(secret) => {
@@ -78,31 +79,51 @@ impl Client {
         Ok(Self { id, proof })
     }
 
-    /// The request that asks about `token`.
+    /// A request that posts a form, with the client's proof. `accept` is the kind of answer that is wanted.
     pub(super) fn request(
         &self,
         endpoint: &Endpoint,
-        token: &str,
+        accept: &'static str,
+        fields: &[(&str, &str)],
         now: Timestamp,
-    ) -> Result<Request<Full<Bytes>>, ClientAuthError> {
-        let mut form = format!("token={}&token_type_hint=access_token", encode(token.as_bytes()));
+    ) -> Result<Question, ClientAuthError> {
+        let mut form = Form::default();
+        for (name, value) in fields {
+            form.add(name, &encode(value.as_bytes()));
+        }
         let mut request = Request::post(endpoint.uri())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::ACCEPT, "application/json");
+            .header(header::ACCEPT, accept);
         match &self.proof {
             Proof::Basic(value) => request = request.header(header::AUTHORIZATION, value),
-            Proof::Post(secret) => form.push_str(&format!("&client_id={}&client_secret={secret}", self.id)),
-            Proof::Certificate => form.push_str(&format!("&client_id={}", self.id)),
+            Proof::Post(secret) => {
+                form.add("client_id", &self.id);
+                form.add("client_secret", secret);
+            }
+            Proof::Certificate => form.add("client_id", &self.id),
             Proof::Assertion { header, key, audience, client } => {
-                let assertion = assertion(header, key, audience, client, now)?;
-                form.push_str(&format!(
-                    "&client_id={}&client_assertion={assertion}&client_assertion_type={}",
-                    self.id,
-                    encode(b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-                ));
+                form.add("client_id", &self.id);
+                form.add("client_assertion", &assertion(header, key, audience, client, now)?);
+                form.add("client_assertion_type", &encode(ASSERTION_TYPE));
             }
         }
-        request.body(Full::from(form)).map_err(|_| ClientAuthError::Secret)
+        request.body(Full::from(form.0)).map_err(|_| ClientAuthError::Secret)
+    }
+}
+
+/// A body of `application/x-www-form-urlencoded`.
+#[derive(Default)]
+struct Form(String);
+
+impl Form {
+    /// Adds a field whose value is encoded already.
+    fn add(&mut self, name: &str, value: &str) {
+        if !self.0.is_empty() {
+            self.0.push('&');
+        }
+        self.0.push_str(name);
+        self.0.push('=');
+        self.0.push_str(value);
     }
 }
 

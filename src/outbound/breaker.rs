@@ -45,7 +45,7 @@ impl Breaker {
         }
     }
 
-    /// The server said 429 or 503 with this `Retry-After`.
+    /// The server said 429, or 503 with this `Retry-After`.
     pub(super) fn told_to_wait(&mut self, now: Instant, wait: Duration) {
         self.closed_until = Some(now + wait.clamp(Duration::from_secs(1), MOST_RETRY_AFTER));
     }
