@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::support::{Gate, Nginx, Plan, Tools, until};
+use crate::support::{Gate, Nginx, Plan, Tools, Wire, until};
 
 /// As many connections as 10,000 and the limits of this machine allow, and a gate that begins with few open files.
 fn besieged(limits: &str, files: &str) -> Option<(Gate, Vec<TcpStream>, impl Sized)> {
@@ -60,5 +60,15 @@ fn with_few_open_files_the_oldest_silent_ones_make_room() {
     for _ in 0..3 {
         assert_eq!(gate.get("/api/orders").status, 200, "a file is left for the way to the service");
     }
+    let mut kept = Wire::open(&gate);
+    assert_eq!(kept.get("/api/orders").status, 200);
     drop(silent);
+    until("the crowd is gone", || (open_connections(&gate) <= 1).then_some(()));
+    for _ in 0..10 {
+        assert_eq!(
+            (kept.get("/api/orders").status, gate.get("/api/orders").status),
+            (200, 200),
+            "as if nothing had been"
+        );
+    }
 }

@@ -1,8 +1,10 @@
 //! Faults around the gate, through the binary: a clear error, nothing lost, nothing open.
 
 mod audit;
+mod clock;
 mod crowd;
 mod life;
+mod load;
 mod provider;
 mod upstream;
 

@@ -23,7 +23,8 @@ const SHOWN: [&str; 12] = [
 
 /// A running nginx.
 pub(crate) struct Nginx {
-    _running: Running,
+    running: Option<Running>,
+    program: PathBuf,
     folder: PathBuf,
     /// `127.0.0.1:PORT`, plain HTTP.
     pub(crate) address: String,
@@ -35,18 +36,40 @@ impl Nginx {
     pub(crate) fn start(tools: &Tools, folder: &Path) -> Self {
         let folder = folder.join("nginx");
         std::fs::create_dir_all(folder.join("files")).unwrap();
-        let mut told = String::new();
+        let mut nginx = Self { running: None, program: tools.command("nginx"), folder, address: String::new() };
+        let mut told = Ok(());
         for _ in 0..5 {
             let port = free_port();
-            std::fs::write(folder.join("nginx.conf"), configuration(port)).unwrap();
-            let mut command = Command::new(tools.command("nginx"));
-            command.arg("-p").arg(&folder).args(["-e", "stderr", "-c", "nginx.conf"]);
-            match Running::start("nginx", &mut command, "using the \"epoll\" event method") {
-                Ok((running, _)) => return Self { _running: running, folder, address: format!("127.0.0.1:{port}") },
-                Err(error) => told = error,
+            std::fs::write(nginx.folder.join("nginx.conf"), configuration(port)).unwrap();
+            nginx.address = format!("127.0.0.1:{port}");
+            told = nginx.run();
+            if told.is_ok() {
+                return nginx;
             }
         }
-        panic!("{told}")
+        panic!("{told:?}")
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        let mut command = Command::new(&self.program);
+        command.arg("-p").arg(&self.folder).args(["-e", "stderr", "-c", "nginx.conf"]);
+        self.running = Some(Running::start("nginx", &mut command, "using the \"epoll\" event method")?.0);
+        Ok(())
+    }
+
+    /// Kills it with no chance to close anything; its port stays closed.
+    pub(crate) fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// Starts it where it was.
+    pub(crate) fn start_again(&mut self) {
+        self.run().unwrap();
+    }
+
+    /// Sends a signal, such as one that has it stand still.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        self.running.as_ref().unwrap().signal(signal);
     }
 
     /// Writes a file below `/files/`.

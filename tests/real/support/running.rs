@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Running {
     name: String,
     child: Child,
-    lines: Receiver<String>,
+    /// Locked by nobody: clients in several threads may ask one and the same gate.
+    lines: Mutex<Receiver<String>>,
     last: VecDeque<String>,
 }
 
@@ -28,7 +30,7 @@ impl Running {
         let (sender, lines) = channel();
         follow(child.stdout.take().unwrap(), sender.clone());
         follow(child.stderr.take().unwrap(), sender);
-        let mut running = Self { name: name.to_owned(), child, lines, last: VecDeque::new() };
+        let mut running = Self { name: name.to_owned(), child, lines: Mutex::new(lines), last: VecDeque::new() };
         let line = running.line_with(ready)?;
         Ok((running, line))
     }
@@ -37,7 +39,9 @@ impl Running {
     pub(crate) fn line_with(&mut self, text: &str) -> Result<String, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+            let Ok(line) =
+                self.lines.get_mut().unwrap().recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            else {
                 return Err(format!("never heard \"{text}\"; {}", self.last_words()));
             };
             if self.last.len() == 60 {
@@ -64,7 +68,9 @@ impl Running {
     /// Waits for the end: both outputs closed, then the exit status.
     pub(crate) fn wait(mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
-        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        while let Ok(line) =
+            self.lines.get_mut().unwrap().recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
             self.last.push_back(line);
         }
         assert!(Instant::now() < deadline, "no end; {}", self.last_words());
@@ -73,7 +79,7 @@ impl Running {
 
     /// The latest lines of output that were read.
     pub(crate) fn last_words(&mut self) -> String {
-        self.last.extend(self.lines.try_iter());
+        self.last.extend(self.lines.get_mut().unwrap().try_iter());
         let lines: String = self.last.iter().map(|line| format!("    {line}\n")).collect();
         format!("the last words of {}:\n{lines}", self.name)
     }
