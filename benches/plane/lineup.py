@@ -49,5 +49,5 @@ class Nginx(peers.Nginx):
         return command
 
 
-HANDSHAKES = [Portcullis(), Revoked(), Hosts(), peers.Envoy(), Nginx(), peers.Haproxy()]
+HANDSHAKES = [Portcullis(), Revoked(), Hosts(), peers.Envoy(), Nginx()]
 BODIES = CROWDS = [Portcullis(), Nginx(), peers.Envoy()]

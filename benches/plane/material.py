@@ -48,6 +48,8 @@ def issue(folder, name, names, purpose, authority, signer):
     made = common(subject, authority.subject, key.public_key())
     for extension in (x509.SubjectAlternativeName(names), x509.ExtendedKeyUsage([purpose])):
         made = made.add_extension(extension, False)
+    # What an X.509-SVID must say.
+    made = made.add_extension(x509.KeyUsage(True, False, False, False, False, False, False, False, False), True)
     made = made.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False).sign(signer, hashes.SHA256())
     (folder / f"{name}.pem").write_bytes(pem(made))
     private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

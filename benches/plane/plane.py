@@ -75,8 +75,9 @@ class Caller:
         """A handshake, and its end: when the proxy closes, it has seen it all. An alert raises."""
         with self.connect(entry, name) as connection:
             socket.socket.shutdown(connection, socket.SHUT_WR)
-            if connection.recv(1):
-                sys.exit("it speaks first")
+            said = connection.recv(100)
+            if said:
+                sys.exit(f"{entry.peer.name} speaks first: {said!r}")
 
 
 def running(place, entries, caller):

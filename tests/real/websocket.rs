@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Authority, Gate, IdentityProvider, Nginx, Plan, Service, Tools, ask, python, until};
+use crate::support::{Authority, Gate, IdentityProvider, Plan, Service, Tools, ask, python, until};
 
 const POLICY: &str = r#"
 [[route]]
@@ -45,11 +45,8 @@ fn house() -> Option<House> {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path(), "provider-authority");
     let provider = IdentityProvider::start(&tools, folder.path(), &authority);
-    let nginx = Nginx::start(&tools, folder.path());
     let service = Service::start(&tools, "service.mjs", None);
-    let mut plan = Plan::between(&nginx, &provider, POLICY);
-    plan.sources = plan.sources.replace("\"urn:api:es256\"", "\"urn:api:es256\", \"urn:api:short\"");
-    plan.sources = plan.sources.replacen("[issuer.corp]\n", "[issuer.corp]\nclock_skew = \"0s\"\n", 1);
+    let mut plan = Plan::judged_by(&provider, POLICY).to_the_second();
     plan.upstreams += &format!(
         "[upstream.sockets]\nendpoints = [\"http://{}\"]\nidentity = {{ user = \"X-Auth-User\" }}\n",
         service.address

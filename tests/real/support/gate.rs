@@ -51,13 +51,13 @@ impl Plan {
         }
     }
 
-    /// nginx as the upstream `service`, and the identity provider as the issuer `corp` and the introspection `partners`.
-    pub(crate) fn between(nginx: &Nginx, provider: &IdentityProvider, policy: &str) -> Self {
+    /// The identity provider as the issuer `corp` and the introspection `partners`. No upstream.
+    pub(crate) fn judged_by(provider: &IdentityProvider, policy: &str) -> Self {
         let sources = format!(
             r#"
 [issuer.corp]
 url       = "{issuer}"
-audiences = ["urn:api:rs256", "urn:api:ps256", "urn:api:es256", "urn:api:eddsa"]
+audiences = ["urn:api:rs256", "urn:api:ps256", "urn:api:es256", "urn:api:eddsa", "urn:api:short"]
 ca        = "{authority}"
 
 [introspection.partners]
@@ -71,6 +71,11 @@ ca        = "{authority}"
             issuer = provider.issuer,
             authority = provider.authority.display(),
         );
+        Self { sources, upstreams: String::new(), policy: policy.into(), ..Self::open("") }
+    }
+
+    /// The same, with nginx as the upstream `service`.
+    pub(crate) fn between(nginx: &Nginx, provider: &IdentityProvider, policy: &str) -> Self {
         let upstreams = format!(
             r#"
 [upstream.service]
@@ -79,7 +84,13 @@ identity  = {{ user = "X-Auth-User", groups = "X-Auth-Groups" }}
 "#,
             nginx.address
         );
-        Self { sources, upstreams, policy: policy.into(), ..Self::open(&nginx.address) }
+        Self { upstreams, ..Self::judged_by(provider, policy) }
+    }
+
+    /// A token ends when it says so, and not half a minute later.
+    pub(crate) fn to_the_second(mut self) -> Self {
+        self.sources = self.sources.replacen("[issuer.corp]\n", "[issuer.corp]\nclock_skew = \"0s\"\n", 1);
+        self
     }
 }
 
