@@ -44,7 +44,7 @@ fn house() -> Option<House> {
     let provider = IdentityProvider::start(&tools, folder.path(), &authority);
     let plain = Service::start(&tools, "grpc.mjs", None);
     let secret = Service::start(&tools, "grpc.mjs", Some(&authority.server("grpc", &["localhost"])));
-    let mut plan = Plan::judged_by(&provider, POLICY).to_the_second();
+    let mut plan = Plan::judged_by(&provider, POLICY).without_skew();
     plan.upstreams += &format!(
         r#"
 [upstream.plain]

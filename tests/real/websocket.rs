@@ -46,7 +46,7 @@ fn house() -> Option<House> {
     let authority = Authority::new(folder.path(), "provider-authority");
     let provider = IdentityProvider::start(&tools, folder.path(), &authority);
     let service = Service::start(&tools, "service.mjs", None);
-    let mut plan = Plan::judged_by(&provider, POLICY).to_the_second();
+    let mut plan = Plan::judged_by(&provider, POLICY).without_skew();
     plan.upstreams += &format!(
         "[upstream.sockets]\nendpoints = [\"http://{}\"]\nidentity = {{ user = \"X-Auth-User\" }}\n",
         service.address

@@ -88,7 +88,7 @@ identity  = {{ user = "X-Auth-User", groups = "X-Auth-Groups" }}
     }
 
     /// A token ends when it says so, and not half a minute later.
-    pub(crate) fn to_the_second(mut self) -> Self {
+    pub(crate) fn without_skew(mut self) -> Self {
         self.sources = self.sources.replacen("[issuer.corp]\n", "[issuer.corp]\nclock_skew = \"0s\"\n", 1);
         self
     }
