@@ -146,10 +146,14 @@ fn a_service_that_accepts_nobody_is_passed_over() {
 fn misbehave(target: &str, socket: &mut TcpStream) -> bool {
     let (what, number) = target.trim_start_matches('/').split_once('/').unwrap();
     let said = |text: &str, socket: &mut TcpStream| socket.write_all(text.as_bytes()).is_ok();
+    let broke = |text: &str, socket: &mut TcpStream| {
+        drop(socket.write_all(text.as_bytes()));
+        false
+    };
     match what {
-        "garbage" => said("\0\x01\u{fffd} no HTTP at all\r\n\r\n", socket) && false,
-        "half" => said("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", socket) && false,
-        "head" => said("HTTP/1.1 200 OK\r\nX-Half", socket) && false,
+        "garbage" => broke("\0\x01\u{fffd} no HTTP at all\r\n\r\n", socket),
+        "half" => broke("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", socket),
+        "head" => broke("HTTP/1.1 200 OK\r\nX-Half", socket),
         "both" => said("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", socket),
         // A second answer that nobody asked for, for whoever comes next on this connection.
         "more" => {
