@@ -1,13 +1,14 @@
 //! Reloading: a new configuration is built off to the side and swapped in whole, or the old one stays.
 //!
 //! Three things ask for it: an order over the control socket, SIGHUP, and files that changed. Changed files count only
-//! when two looks one second apart agree, so that a half-written set is never served.
+//! when two looks at least one second apart agree, so that a half-written set is never served.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::fs::Metadata;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +25,8 @@ use crate::upstream::Caretaker;
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Of all time, at most this part is spent on looking: with ten thousand certificates a look takes a while.
+const PART: u32 = 100;
 
 /// Keeps the configuration in force, and the workers that serve it.
 pub(super) struct Keeper {
@@ -74,7 +77,7 @@ impl Keeper {
                     if let Err(error) = self.common.revocations.follow(self.clock.now()) {
                         tracing::error!(%error, "revocations of other processes cannot be read");
                     }
-                    if watch.settled_change(&self.loaded.files) && self.reload("changed files").await.done {
+                    if watch.is_due() && watch.settled_change(&self.loaded.files) && self.reload("changed files").await.done {
                         watch = self.watch();
                     }
                 }
@@ -205,26 +208,36 @@ async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
 
 /// What the files of a configuration looked like: enough to notice a change, not to judge it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Glance(BTreeMap<PathBuf, Option<(SystemTime, u64)>>);
+pub(super) struct Glance {
+    /// In the order of the paths.
+    named: Vec<Option<Stamp>>,
+    /// What the directories among them hold.
+    found: BTreeMap<PathBuf, Option<Stamp>>,
+}
+
+type Stamp = (SystemTime, u64);
 
 impl Glance {
     /// Looks at every file, and at every directory for files that came or went.
     pub(super) fn at(paths: &[PathBuf]) -> Self {
-        let mut seen = BTreeMap::new();
+        let mut seen = Self { named: Vec::with_capacity(paths.len()), found: BTreeMap::new() };
         for path in paths {
-            seen.insert(path.clone(), look(path));
-            let entries = if path.is_dir() { std::fs::read_dir(path).ok() } else { None };
+            // Follows links: on a mounted volume the content changes when a link is swapped.
+            let metadata = std::fs::metadata(path).ok();
+            let is_directory = metadata.as_ref().is_some_and(Metadata::is_dir);
+            seen.named.push(metadata.and_then(stamp));
+            let entries = if is_directory { std::fs::read_dir(path).ok() } else { None };
             for entry in entries.into_iter().flatten().flatten() {
-                seen.insert(entry.path(), look(&entry.path()));
+                let path = entry.path();
+                let stamp = std::fs::metadata(&path).ok().and_then(stamp);
+                seen.found.insert(path, stamp);
             }
         }
-        Self(seen)
+        seen
     }
 }
 
-/// Follows links: on a mounted volume the content changes when a link is swapped.
-fn look(path: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
+fn stamp(metadata: Metadata) -> Option<Stamp> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
@@ -233,13 +246,19 @@ fn look(path: &Path) -> Option<(SystemTime, u64)> {
 pub(super) struct Watch {
     served: Glance,
     last: Glance,
+    /// Not before this is looked again.
+    next: Instant,
 }
 
 impl Watch {
     /// Begins with the files as they are now.
     pub(super) fn begin(paths: &[PathBuf]) -> Self {
         let now = Glance::at(paths);
-        Self { served: now.clone(), last: now }
+        Self { served: now.clone(), last: now, next: Instant::now() }
+    }
+
+    fn is_due(&self) -> bool {
+        Instant::now() >= self.next
     }
 
     /// Begins as if nothing of them had been served.
@@ -249,7 +268,9 @@ impl Watch {
 
     /// Whether the files differ from what is served, and have not moved since the last look.
     pub(super) fn settled_change(&mut self, paths: &[PathBuf]) -> bool {
+        let begun = Instant::now();
         let now = Glance::at(paths);
+        self.next = begun + begun.elapsed() * PART;
         let settled = now == self.last && now != self.served;
         if settled {
             self.served = now.clone();

@@ -266,3 +266,40 @@ async fn a_certificate_without_its_key_opens_nothing() {
         running.event(|kind| kind == EventKind::HandshakeFailed).await;
     }
 }
+
+/// Each of these handshakes is a full one. A chain that is known is spared the signatures of its authority and nothing
+/// else: its dates are asked each time, and the key has to be there.
+#[tokio::test]
+async fn a_chain_that_was_verified_before_is_asked_for_its_dates_and_its_key_again() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let running = House::new(ClientPolicy::Optional(vec![bundle(folder.path(), "corp", &ca)])).run();
+    let identity = ca.client(|params| set_dates(params, NOW - 600, NOW + 600));
+    for (at, expected) in [
+        (0, "verified corp"),
+        (599, "verified corp"),
+        (601, "refused expired"),
+        (-601, "refused not-yet-valid"),
+        (1, "verified corp"),
+    ] {
+        running.house.clock.set(jiff::Timestamp::from_second(NOW + at).unwrap());
+        assert_eq!(running.peer(&Client::with(&identity)).await.as_deref(), Ok(expected), "{at}");
+    }
+    let mut thief = ca.client(|_| {});
+    thief.chain = identity.chain.clone();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        running.peer(&Client::thief(&thief, version)).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn the_server_chooses_the_suite_whose_key_schedule_is_cheap() {
+    let running = House::new(ClientPolicy::Off).run();
+    for (version, suite) in [
+        (&rustls::version::TLS13, rustls::CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (&rustls::version::TLS12, rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ] {
+        let client = Client::built(None, &["h2"], &[version]);
+        let stream = running.connect(&client, "edge.test").await.unwrap();
+        assert_eq!(stream.get_ref().1.negotiated_cipher_suite().map(|suite| suite.suite()), Some(suite));
+    }
+}

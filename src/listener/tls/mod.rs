@@ -4,16 +4,17 @@
 //! (rustls enforces nothing there). Clients that name no host get the listener's own profile.
 
 mod certificate;
+mod known;
 mod sessions;
 mod verifier;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoClientAuth;
 use rustls::time_provider::TimeProvider;
+use rustls::{CipherSuite, ServerConfig};
 use rustls_pki_types::UnixTime;
 
 use super::settings::{ClientPolicy, TlsSettings, TlsVersion};
@@ -26,9 +27,22 @@ use sessions::Sessions;
 use verifier::ClientVerifier;
 pub(super) use verifier::{Verdict, Witness, witnessed};
 
-/// The one provider of cryptography, never the process default that another crate could set.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+/// The one provider of cryptography, never the process default that another crate could set. AES-128 comes first: its
+/// key schedule rests on SHA-256, for which processors have instructions, and every handshake derives a dozen keys.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
+    Arc::new(provider)
+});
+
+const fn is_aes_128(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
+}
 
 fn provider() -> Arc<CryptoProvider> {
     PROVIDER.clone()
@@ -109,6 +123,7 @@ fn configure(
     };
     let mut config = builder.with_cert_resolver(chooser);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ignore_client_order = true;
     config.send_tls13_tickets = 1;
     // INVARIANT: no early data. It can be replayed and would precede everything that is decided per request.
     config.max_early_data_size = 0;

@@ -14,6 +14,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
+use super::known::{Known, Shown};
 use super::provider;
 use crate::identity::PeerRefusal;
 use crate::listener::trust::{Standing, TrustBundle};
@@ -64,6 +65,7 @@ pub(in crate::listener) struct ClientVerifier {
     trust: Vec<Arc<TrustBundle>>,
     hints: Vec<DistinguishedName>,
     required: bool,
+    known: Known,
 }
 
 impl ClientVerifier {
@@ -74,12 +76,27 @@ impl ClientVerifier {
         if hints.len() > MOST_HINTS {
             hints.clear();
         }
-        Self { trust, hints, required }
+        Self { trust, hints, required, known: Known::new() }
+    }
+
+    /// What was found about these bytes before, where it still holds; else what is found now.
+    fn judge(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: UnixTime) -> Verdict {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let shown = Shown::new(leaf, intermediates);
+        let holds = |standing: &Arc<Standing>| {
+            let bundle = self.trust.iter().find(|bundle| *bundle.name() == standing.bundle);
+            bundle.is_some_and(|bundle| bundle.holds(standing, now).is_ok())
+        };
+        if let Some(standing) = self.known.recall(&shown, now).filter(holds) {
+            return Ok(standing);
+        }
+        let standing = self.verify(leaf, intermediates, now)?;
+        self.known.keep(shown, standing.clone(), now);
+        Ok(standing)
     }
 
     /// The first bundle that verifies it; else the refusal that says most.
-    fn judge(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: UnixTime) -> Verdict {
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    fn verify(&self, leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: i64) -> Verdict {
         let mut refusal = PeerRefusal::UnknownIssuer;
         for bundle in &self.trust {
             match bundle.verify(leaf, intermediates, now) {
