@@ -1,53 +1,38 @@
-"""The proxies of the data plane's measures: those of benches/compare, with what each measure adds."""
+"""The proxies of the data plane's measures: those of benches/compare, and Portcullis with more to know."""
 
 import material
 import peers
 
 
-class Portcullis(peers.Portcullis):
-    """Silent and idle connections stay for as long as a measure lasts."""
-
-    more = "[timeouts]\nhead = \"10m\"\nhandshake = \"10m\"\nidle = \"10m\"\n"
-
-    def command(self, place, folder, port):
-        command = super().command(place, folder, port)
-        file = folder / "portcullis.toml"
-        file.write_text(self.changed(file.read_text(), place.folder / "c") + self.more)
-        return command
-
-    def changed(self, text, c):
-        return text
-
-
-class Revoked(Portcullis):
+class Revoked(peers.Portcullis):
     name, title = "portcullis-crl", f"Portcullis, {material.REVOKED:,} revoked"
-    note = "the same with a revocation list of that many entries."
-
-    def changed(self, text, c):
-        return text.replace("[trust.bench]\n", f"[trust.bench]\ncrl = {{ files = [\"{c}/revoked.pem\"] }}\n")
-
-
-class Hosts(Portcullis):
-    name, title = "portcullis-hosts", f"Portcullis, {material.HOSTS:,} certificates"
-    note = "the same with that many certificates; each handshake asks for another."
-
-    def changed(self, text, c):
-        pairs = [f"{{ chain = \"{c}/server.pem\", key = \"{c}/server.key\" }}"]
-        pairs += [f"{{ chain = \"{c}/hosts/{number}.pem\", key = \"{c}/hosts/{number}.key\" }}" for number in range(material.HOSTS)]
-        before, rest = text.split("certificates = [", 1)
-        return before + "certificates = [" + ", ".join(pairs) + rest[rest.index("]"):]
-
-
-class Nginx(peers.Nginx):
-    note = "no token, no policy, no access log."
 
     def command(self, place, folder, port):
-        command = super().command(place, folder, port)
-        file = folder / "nginx.conf"
-        patience = "keepalive_timeout 600s; client_header_timeout 600s; proxy_request_buffering off; client_max_body_size 0;"
-        file.write_text(file.read_text().replace("access_log off;", f"access_log off; {patience}"))
-        return command
+        return changed(super().command(place, folder, port), folder, "[trust.bench]\n", f"[trust.bench]\ncrl = {{ files = [\"{place.folder}/c/revoked.pem\"] }}\n")
 
 
-HANDSHAKES = [Portcullis(), Revoked(), Hosts(), peers.Envoy(), Nginx()]
-BODIES = CROWDS = [Portcullis(), Nginx(), peers.Envoy()]
+class Strangers(peers.Portcullis):
+    """Each client is another: none of their chains is known."""
+
+    name, title = "portcullis-strangers", "Portcullis, clients that never came before"
+
+
+class Hosts(peers.Portcullis):
+    name, title = "portcullis-hosts", f"Portcullis, {material.HOSTS:,} certificates"
+
+    def command(self, place, folder, port):
+        hosts = place.folder / "c/hosts"
+        pairs = ", ".join(f"{{ chain = \"{hosts}/{number}.pem\", key = \"{hosts}/{number}.key\" }}" for number in range(material.HOSTS))
+        return changed(super().command(place, folder, port), folder, "certificates = [", f"certificates = [{pairs}, ")
+
+
+def changed(command, folder, before, after):
+    file = folder / "portcullis.toml"
+    text = file.read_text()
+    assert text.count(before) == 1
+    file.write_text(text.replace(before, after))
+    return command
+
+
+HANDSHAKES = [peers.Portcullis(), Strangers(), Revoked(), Hosts(), peers.Envoy(), peers.Nginx()]
+BODIES = CROWDS = [peers.Portcullis(), peers.Nginx(), peers.Envoy()]

@@ -1,5 +1,5 @@
 """Certificates for the measures of the data plane: an authority whose key is kept, a revocation list of 100,000 entries,
-and 10,000 server certificates. All P-256, as those of benches/compare."""
+10,000 server certificates and as many clients. All P-256, as those of benches/compare."""
 
 import datetime
 import ipaddress
@@ -32,9 +32,12 @@ def write(folder):
     (folder / "server.both.pem").write_text((folder / "server.pem").read_text() + (folder / "server.key").read_text())
     issue(folder, "client", [x509.UniformResourceIdentifier("spiffe://bench.local/client")], ExtendedKeyUsageOID.CLIENT_AUTH, authority, key)
     revoke(folder, authority, key)
-    (folder / "hosts").mkdir()
+    for kind in ("hosts", "clients"):
+        (folder / kind).mkdir()
     for number in range(HOSTS):
         issue(folder / "hosts", str(number), [x509.DNSName(host(number))], ExtendedKeyUsageOID.SERVER_AUTH, authority, key)
+        identity = [x509.UniformResourceIdentifier(f"spiffe://bench.local/client-{number}")]
+        issue(folder / "clients", str(number), identity, ExtendedKeyUsageOID.CLIENT_AUTH, authority, key)
 
 
 def common(subject, issuer, public):

@@ -33,7 +33,7 @@ def main():
     work.mkdir(parents=True)
     subprocess.run([compare.ROOT / "target/dist/floor", "material", work / "c"], check=True)
     material.write(work / "c")
-    place = peers.Place(root=compare.ROOT, tools=compare.TOOLS, folder=work, upstream=peers.free_port())
+    place = peers.Place(root=compare.ROOT, tools=compare.TOOLS, folder=work, upstream=peers.free_port(), patient=True)
     upstream = peers.Upstream().start(place)
     lines = ["# The data plane, side by side", "", compare.machine(), "", __doc__.split("\n\n")[1].replace("\n", " ").strip(), ""]
     try:
@@ -49,11 +49,11 @@ def main():
 class Caller:
     """A client with a certificate that never resumes a session."""
 
-    def __init__(self, place):
+    def __init__(self, place, name="client"):
         c = place.folder / "c"
         self.context = ssl.create_default_context(cafile=c / "ca.pem")
         self.context.minimum_version = ssl.TLSVersion.TLSv1_3
-        self.context.load_cert_chain(c / "client.pem", c / "client.key")
+        self.context.load_cert_chain(c / f"{name}.pem", c / f"{name}.key")
         self.request = f"GET /api/orders HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {(c / 'token').read_text()}\r\n\r\n".encode()
 
     def connect(self, entry, name="localhost"):
@@ -77,18 +77,17 @@ class Caller:
             socket.socket.shutdown(connection, socket.SHUT_WR)
             said = connection.recv(100)
             if said:
-                sys.exit(f"{entry.peer.name} speaks first: {said!r}")
+                entry.fail(f"speaks first: {said!r}")
 
 
 def running(place, entries, caller):
     started = []
     try:
         for peer in entries:
-            shutil.rmtree(place.folder / peer.name, ignore_errors=True)
             started.append(peer.start(place))
             caller.ask(caller.connect(started[-1]))
             if compare.ask(started[-1], place, certificate=False) not in (0, 400):
-                sys.exit(f"{peer.name} answers a client without certificate")
+                started[-1].fail("answers a client without certificate")
         return started
     except BaseException:
         stop(started)
@@ -102,18 +101,19 @@ def stop(started):
 
 def handshakes(place, options):
     count, rounds = (100, 2) if options.quick else (1_000, 9)
-    caller, hosts = Caller(place), [material.host(number) for number in range(material.HOSTS)]
+    caller = Caller(place)
     started = running(place, lineup.HANDSHAKES, caller)
     spent = {entry.peer.name: [] for entry in started}
     try:
         for number in range(-1, rounds):
             for entry in started:
-                several = isinstance(entry.peer, lineup.Hosts)
-                # Another thousand of the hosts in each round: a certificate that was shown a moment ago is not shown again.
-                names = [hosts[(number * count + step) % len(hosts)] if several else "localhost" for step in range(count)]
+                # Another thousand of the hosts and of the clients in each round.
+                numbers = [(number * count + step) % material.HOSTS for step in range(count)]
+                names = [material.host(step) if isinstance(entry.peer, lineup.Hosts) else "localhost" for step in numbers]
+                callers = [Caller(place, f"clients/{step}") for step in numbers] if isinstance(entry.peer, lineup.Strangers) else [caller] * count
                 before = compare.cpu(entry.pid)[0]
-                for name in names:
-                    caller.shake(entry, name)
+                for name, who in zip(names, callers):
+                    who.shake(entry, name)
                 if number >= 0:
                     spent[entry.peer.name].append((compare.cpu(entry.pid)[0] - before) * 1e6 / count)
             print(f"handshakes, round {number + 1}/{rounds}", file=sys.stderr, flush=True)
@@ -121,7 +121,7 @@ def handshakes(place, options):
     finally:
         stop(started)
     ours = statistics.median(spent["portcullis"])
-    lines = [f"## Full handshakes with a client certificate, none resumed", "", f"Median of {rounds} rounds of {count:,}.", "",
+    lines = ["## Full handshakes, none resumed", "", f"Median of {rounds} rounds of {count:,}. Where certificates or clients are many, each handshake has another.", "",
              "| proxy | CPU µs each | quartiles | Portcullis / it | ms until it listens | resident MB |", "|---|--:|--:|--:|--:|--:|"]
     for peer in lineup.HANDSHAKES:
         low, high = compare.quartiles(spent[peer.name])
@@ -147,7 +147,7 @@ def bodies(place, options):
                     told = subprocess.run(["curl", "-q", "-s", "-o", "/dev/null", "-w", "%{size_download} %{http_code}", "--noproxy", "*", version, "--cacert", c / "ca.pem", "--cert", c / "client.pem", "--key", c / "client.key",
                                            "-H", f"Authorization: Bearer {(c / 'token').read_text()}", f"https://localhost:{entry.port}/api/1024m"], capture_output=True, text=True)
                     if told.stdout != f"{size} 200":
-                        sys.exit(f"{entry.peer.name}: {told}")
+                        entry.fail(told)
                     spent = compare.cpu(entry.pid)[0] - before
                     found.setdefault((entry.peer.name, version), []).append((size / spent / 2**20, peak(entry.pid) - held))
             print(f"bodies, round {number + 1}/{rounds}", file=sys.stderr, flush=True)
