@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, Request, Response};
 use hyper::body::Incoming;
 
 pub use answer::AnswerBody;
@@ -32,6 +32,8 @@ use crate::request::{Arrival, Body, Connection, Received};
 use crate::route::Resolved;
 use crate::telemetry::Clock;
 use crate::upstream::{Forwarded, Pools};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// One worker's gate. `!Send`: its caches and pools are the worker's own.
 pub struct Gateway {
@@ -93,14 +95,12 @@ impl Gateway {
             Ok(Answer::Forwarded(forwarded)) => AnswerBody::forwarded(forwarded, trail),
             Ok(Answer::Own(response)) => AnswerBody::own(response, trail),
             Err(rejection) => {
-                let verdict = rejection.verdict(trail.conceals(), trail.authority());
+                let verdict = rejection.verdict(trail.conceals(), trail.authority().as_deref());
                 trail.ended(verdict.recorded, rejection.detail());
                 AnswerBody::own(render(&verdict, style, &id), trail)
             }
         };
-        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
-            response.headers_mut().insert("x-request-id", id);
-        }
+        response.headers_mut().insert(X_REQUEST_ID, id.to_header());
         response
     }
 

@@ -2,6 +2,7 @@
 
 use std::str::from_utf8;
 
+use http::HeaderValue;
 use portcullis::authn::{Algorithm, KeySet};
 use portcullis::credential::Credential;
 
@@ -11,7 +12,9 @@ pub fn authorization(input: &[u8]) -> bool {
         Some(at) => (input.get(..at).unwrap_or_default(), input.get(at + 1..)),
         None => (input, None),
     };
-    let Ok(credential) = Credential::parse(value, proof) else { return false };
+    let fields = (HeaderValue::from_bytes(value), proof.map(HeaderValue::from_bytes).transpose());
+    let (Ok(field), Ok(proof_field)) = fields else { return false };
+    let Ok(credential) = Credential::parse(&field, proof_field.as_ref()) else { return false };
     let token = credential.token().expose();
     assert!(!token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','));
     assert!(from_utf8(value).is_ok_and(|value| value.split_once(' ').is_some_and(|(_, rest)| rest == token)));

@@ -6,6 +6,7 @@
 //! forwarded.
 
 mod lane;
+mod line;
 mod record;
 mod recorder;
 mod sink;
@@ -16,7 +17,8 @@ mod writer;
 mod tests;
 
 pub use lane::Lane;
-pub use record::{ConnectionRecord, Durations, PeerRecord, Record, SubjectRecord, WatchedRecord};
+pub use record::ConnectionRecord;
+use record::{Durations, PeerRecord, Record, SubjectRecord, WatchedRecord};
 pub use recorder::{Recorder, Slot};
 pub use sink::{Sink, SinkSettings};
 pub use trail::{Stage, Trail};

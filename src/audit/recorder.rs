@@ -165,7 +165,7 @@ impl Drop for Slot {
 }
 
 /// Renders one line.
-pub(super) fn render(lines: &mut Vec<u8>, record: &impl Serialize) {
+fn render(lines: &mut Vec<u8>, record: &impl Serialize) {
     let before = lines.len();
     match serde_json::to_writer(&mut *lines, record) {
         Ok(()) => lines.push(b'\n'),

@@ -1,5 +1,6 @@
 //! What one request leaves behind while it walks: owned by whoever has the request in hand, recorded when it is dropped.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -10,7 +11,6 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use super::record::micros;
-use super::recorder::render;
 use super::{Durations, PeerRecord, Record, Recorder, Slot, SubjectRecord, WatchedRecord};
 use crate::authn::Identified;
 use crate::identity::{Name, Reason, TokenFacts};
@@ -121,7 +121,7 @@ impl Trail {
     }
 
     /// The host that the client named, once it is known to be well-formed.
-    pub fn authority(&self) -> Option<&str> {
+    pub fn authority(&self) -> Option<Cow<'_, str>> {
         let known = self.exchange.facts.borrow().authority;
         self.arrival().stated_host().filter(|_| known)
     }
@@ -274,19 +274,20 @@ impl Exchange {
 
     fn render(&self, lines: &mut Vec<u8>, kind: &'static str) {
         let facts = self.facts.borrow();
+        let host = self.arrival.stated_host();
         let record = Record {
             kind,
             time: self.arrival.at,
-            id: &self.arrival.id.to_string(),
-            trace: &self.arrival.trace.trace_id().to_string(),
-            connection: &self.connection.id.to_string(),
+            id: self.arrival.id.as_str(),
+            trace: self.arrival.trace.trace_id(),
+            connection: self.connection.id,
             listener: &self.connection.listener,
             client: self.connection.client,
             source: facts.source,
             peer: PeerRecord::from(&self.connection.peer),
             subject: facts.token.as_deref().map(SubjectRecord::from),
             method: bounded(self.arrival.method.as_str(), MAX_METHOD),
-            host: self.arrival.stated_host().map(|host| bounded(host, MAX_HOST)),
+            host: host.as_deref().map(|host| bounded(host, MAX_HOST)),
             path: bounded(self.arrival.stated_path(), MAX_PATH),
             route: facts.route.as_ref(),
             decision: if facts.allowed { "allow" } else { "deny" },
@@ -307,7 +308,7 @@ impl Exchange {
             },
             detail: facts.detail.as_deref().map(|detail| bounded(detail, MAX_DETAIL)),
         };
-        render(lines, &record);
+        record.write(lines);
     }
 }
 

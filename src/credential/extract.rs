@@ -52,9 +52,7 @@ pub fn extract(mut routed: Routed) -> Result<Presented, CredentialError> {
     let proof = routed.take_header(&DPOP);
     routed.take_header(&PROXY_AUTHORIZATION);
     let credential = match (authorization, proof) {
-        (Some(authorization), proof) => {
-            Some(Credential::parse(authorization.as_bytes(), proof.as_ref().map(|value| value.as_bytes()))?)
-        }
+        (Some(authorization), proof) => Some(Credential::parse(&authorization, proof.as_ref())?),
         (None, Some(_)) => return Err(CredentialError::Malformed),
         (None, None) => None,
     };

@@ -1,27 +1,54 @@
 //! A credential as it was presented: well-formed, not verified.
 
+use std::fmt;
+
+use http::HeaderValue;
+
 use super::CredentialError;
-use crate::identity::Secret;
 
 /// An access token (RFC 6750 `b64token`). Verified by nobody yet.
 #[derive(Debug)]
-pub struct Token(Secret<Box<str>>);
+pub struct Token(Kept);
 
 impl Token {
     /// The text. Every call is a place where it could leak.
-    pub const fn expose(&self) -> &str {
-        self.0.expose()
+    pub fn expose(&self) -> &str {
+        self.0.text()
     }
 }
 
 /// A DPoP proof (RFC 9449 section 4): three base64url parts. Verified by nobody yet.
 #[derive(Debug)]
-pub struct Proof(Secret<Box<str>>);
+pub struct Proof(Kept);
 
 impl Proof {
     /// The text.
-    pub const fn expose(&self) -> &str {
-        self.0.expose()
+    pub fn expose(&self) -> &str {
+        self.0.text()
+    }
+}
+
+/// The end of a header field, where it arrived: every copy would be one more to wipe.
+struct Kept {
+    field: HeaderValue,
+    from: usize,
+}
+
+impl Kept {
+    fn new(field: &HeaderValue, from: usize, is_well_formed: fn(&[u8]) -> bool) -> Result<Self, CredentialError> {
+        let bytes = field.as_bytes().get(from..).ok_or(CredentialError::Malformed)?;
+        if is_well_formed(bytes) { Ok(Self { field: field.clone(), from }) } else { Err(CredentialError::Malformed) }
+    }
+
+    fn text(&self) -> &str {
+        // Well-formed: all of it is ASCII.
+        self.field.as_bytes().get(self.from..).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
     }
 }
 
@@ -40,22 +67,22 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Reads the values of `Authorization` and of `DPoP`.
-    pub fn parse(authorization: &[u8], proof: Option<&[u8]>) -> Result<Self, CredentialError> {
-        let space = authorization.iter().position(|byte| *byte == b' ').ok_or(CredentialError::Malformed)?;
-        let (scheme, rest) = authorization.split_at_checked(space).ok_or(CredentialError::Malformed)?;
-        let token = rest.strip_prefix(b" ").ok_or(CredentialError::Malformed)?;
+    /// Reads the fields `Authorization` and `DPoP`.
+    pub fn parse(authorization: &HeaderValue, proof: Option<&HeaderValue>) -> Result<Self, CredentialError> {
+        let bytes = authorization.as_bytes();
+        let space = bytes.iter().position(|byte| *byte == b' ').ok_or(CredentialError::Malformed)?;
+        let (scheme, from) = (bytes.get(..space).unwrap_or_default(), space + 1);
         if scheme.eq_ignore_ascii_case(b"bearer") {
             return match proof {
-                None => Ok(Self::Bearer(Token(secret(token, is_token68)?))),
+                None => Ok(Self::Bearer(Token(Kept::new(authorization, from, is_token68)?))),
                 // A bound token sent as a plain bearer, or a proof without its token: not for us to choose.
                 Some(_) => Err(CredentialError::Malformed),
             };
         }
         if scheme.eq_ignore_ascii_case(b"dpop") {
             let proof = proof.ok_or(CredentialError::ProofMissing)?;
-            let token = Token(secret(token, is_token68)?);
-            return Ok(Self::Dpop { token, proof: Proof(secret(proof, is_compact_jws)?) });
+            let token = Token(Kept::new(authorization, from, is_token68)?);
+            return Ok(Self::Dpop { token, proof: Proof(Kept::new(proof, 0, is_compact_jws)?) });
         }
         Err(CredentialError::Scheme)
     }
@@ -66,14 +93,6 @@ impl Credential {
             Self::Bearer(token) | Self::Dpop { token, .. } => token,
         }
     }
-}
-
-fn secret(bytes: &[u8], is_well_formed: fn(&[u8]) -> bool) -> Result<Secret<Box<str>>, CredentialError> {
-    if !is_well_formed(bytes) {
-        return Err(CredentialError::Malformed);
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| CredentialError::Malformed)?;
-    Ok(Secret::new(text.into()))
 }
 
 /// RFC 9110 section 11.2: letters, digits and `-._~+/`, then any number of `=`.

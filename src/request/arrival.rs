@@ -1,13 +1,19 @@
 //! What is noted of a request before anything is asked of it, so that a refusal can be answered and recorded.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Instant;
 
 use http::header::{ACCEPT, CONTENT_TYPE, HOST};
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use jiff::Timestamp;
 
 use super::{RequestId, TraceContext};
+
+/// Fetch Metadata: what a browser says about why it asks.
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// One request as it arrived. Nothing here has been judged: for answers and records, never for a decision.
 #[derive(Clone)]
@@ -24,7 +30,8 @@ pub struct Arrival {
     pub started: Instant,
     /// When it arrived, for records.
     pub at: Timestamp,
-    host: Option<Box<str>>,
+    /// As the header field states it, where the target does not.
+    host: Option<HeaderValue>,
     target: Uri,
 }
 
@@ -44,8 +51,6 @@ impl Arrival {
     pub fn of<B>(request: &http::Request<B>, at: Timestamp) -> Self {
         let headers = request.headers();
         let target = request.uri().clone();
-        let stated = target.authority().map(|authority| authority.as_str().as_bytes());
-        let host = stated.or_else(|| headers.get(HOST).map(|value| value.as_bytes()));
         Self {
             id: RequestId::random(),
             style: AnswerStyle::of(headers),
@@ -53,14 +58,16 @@ impl Arrival {
             method: request.method().clone(),
             started: Instant::now(),
             at,
-            host: host.map(|bytes| String::from_utf8_lossy(bytes).into()),
+            host: headers.get(HOST).cloned(),
             target,
         }
     }
 
     /// The host as it was stated: not checked, and with whatever bytes the client sent.
-    pub fn stated_host(&self) -> Option<&str> {
-        self.host.as_deref()
+    pub fn stated_host(&self) -> Option<Cow<'_, str>> {
+        let target = self.target.authority().map(|authority| authority.as_str().as_bytes());
+        let stated = target.or_else(|| self.host.as_ref().map(HeaderValue::as_bytes))?;
+        Some(String::from_utf8_lossy(stated))
     }
 
     /// The path as it was stated, never the query.
@@ -71,7 +78,7 @@ impl Arrival {
 
 impl fmt::Debug for Arrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {:?} {}", self.id, self.method, self.host, self.stated_path())
+        write!(f, "{} {} {:?} {}", self.id, self.method, self.stated_host(), self.stated_path())
     }
 }
 
@@ -84,10 +91,11 @@ impl AnswerStyle {
         if headers.get(CONTENT_TYPE).is_some_and(|value| starts_with(value.as_bytes(), b"application/grpc")) {
             return Self::Grpc;
         }
-        let navigates = match headers.get("sec-fetch-mode") {
+        let navigates = match headers.get(SEC_FETCH_MODE) {
             Some(mode) => mode.as_bytes() == b"navigate",
             None => {
-                !["sec-fetch-site", "sec-fetch-dest"].iter().any(|name| headers.contains_key(*name))
+                !headers.contains_key(SEC_FETCH_SITE)
+                    && !headers.contains_key(SEC_FETCH_DEST)
                     && headers.get_all(ACCEPT).iter().any(accepts_page)
             }
         };
@@ -138,7 +146,7 @@ mod tests {
     #[test]
     fn an_arrival_shows_the_path_but_never_the_query() {
         let arrival = arrival(&[("host", "a.example")]);
-        assert_eq!((arrival.stated_host(), arrival.stated_path()), (Some("a.example"), "/a"));
+        assert_eq!((arrival.stated_host().as_deref(), arrival.stated_path()), (Some("a.example"), "/a"));
         assert!(!format!("{arrival:?}").contains("canary"));
     }
 }

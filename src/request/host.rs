@@ -40,7 +40,7 @@ impl Host {
         if text.is_empty() {
             return Err(HostError::Missing);
         }
-        if text.contains('@') {
+        if text.bytes().any(|byte| byte == b'@') {
             return Err(HostError::UserInfo);
         }
         if let Some(inside) = text.strip_prefix('[') {
@@ -48,12 +48,14 @@ impl Host {
             return address.map(|address| Self(format!("[{address}]").into())).ok_or(HostError::Address);
         }
         let name = text.strip_suffix('.').unwrap_or(text);
-        if name.len() > 253 || !name.split('.').all(is_label) {
+        // Bytes, not characters: a search for a character of a few is dearer than a look at each byte.
+        let mut labels = name.as_bytes().split(|byte| *byte == b'.');
+        if name.len() > 253 || !labels.all(is_label) {
             return Err(HostError::Name);
         }
         // What ends in a number is an address or nothing: software disagrees on `127.1` and `0x7f.0.0.1`.
-        let last = name.rsplit('.').next().unwrap_or(name);
-        if last.bytes().all(|byte| byte.is_ascii_digit()) || is_hex_number(last) {
+        let last = name.as_bytes().rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+        if last.iter().all(u8::is_ascii_digit) || is_hex_number(last) {
             name.parse::<Ipv4Addr>().map_err(|_| HostError::Address)?;
         }
         Ok(Self(name.to_ascii_lowercase().into()))
@@ -62,19 +64,15 @@ impl Host {
     /// Reads a host and the port that may follow it, as in `Host` and `:authority`.
     pub fn parse_authority(bytes: &[u8]) -> Result<(Self, Option<u16>), HostError> {
         let text = std::str::from_utf8(bytes).map_err(|_| HostError::Name)?;
-        let after_address = text.rfind(']').map_or(0, |bracket| bracket + 1);
-        match text.split_at_checked(after_address).and_then(|(address, rest)| Some((address, rest.split_once(':')?))) {
+        let after_address = bytes.iter().rposition(|byte| *byte == b']').map_or(0, |bracket| bracket + 1);
+        let colon = bytes.iter().skip(after_address).position(|byte| *byte == b':').map(|at| at + after_address);
+        match colon.and_then(|colon| Some((colon, text.split_at_checked(colon)?))) {
             None => Ok((Self::parse(text)?, None)),
-            Some((address, (name, port))) => {
-                let host = if address.is_empty() {
-                    Self::parse(name)?
-                } else if name.is_empty() {
-                    Self::parse(address)?
-                } else {
-                    return Err(HostError::Address);
-                };
-                Ok((host, Some(parse_port(port)?)))
+            Some((colon, (host, port))) if after_address == 0 || after_address == colon => {
+                let port = port.strip_prefix(':').unwrap_or(port);
+                Ok((Self::parse(host)?, Some(parse_port(port)?)))
             }
+            Some(_) => Err(HostError::Address),
         }
     }
 
@@ -97,21 +95,19 @@ impl fmt::Debug for Host {
 }
 
 /// Letters, digits, hyphens inside, and the underscore that some internal names have.
-fn is_label(label: &str) -> bool {
+fn is_label(label: &[u8]) -> bool {
     (1..=63).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        && !label.starts_with('-')
-        && !label.ends_with('-')
+        && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_')
+        && label.first() != Some(&b'-')
+        && label.last() != Some(&b'-')
 }
 
-fn is_hex_number(label: &str) -> bool {
-    label
-        .strip_prefix("0x")
-        .or_else(|| label.strip_prefix("0X"))
-        .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+fn is_hex_number(label: &[u8]) -> bool {
+    matches!(label, [b'0', b'x' | b'X', digits @ ..] if digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-fn parse_port(text: &str) -> Result<u16, HostError> {
+/// Digits without a zero before them: one spelling for one port.
+pub(super) fn parse_port(text: &str) -> Result<u16, HostError> {
     if text.starts_with('0') || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(HostError::Port);
     }

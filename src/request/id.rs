@@ -3,26 +3,53 @@
 use std::cell::RefCell;
 use std::fmt;
 
+use http::HeaderValue;
+
 /// 128 random bits, written as 32 lower-case hexadecimal digits. It says nothing of the request and opens nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId([u8; 16]);
+pub struct RequestId(Hex<16>);
 
 impl RequestId {
     /// A new one.
     pub fn random() -> Self {
-        Self(random_bytes())
+        Self(Hex::of(random_bytes()))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The digits as the value of a header field.
+    pub fn to_header(self) -> HeaderValue {
+        HeaderValue::from_str(self.as_str()).unwrap_or(HeaderValue::from_static(""))
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+/// `N` bytes in lower-case hexadecimal digits, kept as text: a request shows its numbers more often than it makes them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Hex<const N: usize>([[u8; 2]; N]);
+
+impl<const N: usize> Hex<N> {
+    pub(super) fn of(bytes: [u8; N]) -> Self {
+        Self(bytes.map(|byte| [digit(byte >> 4), digit(byte & 0xf)]))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        // Digits are text.
+        std::str::from_utf8(self.0.as_flattened()).unwrap_or_default()
     }
 }
 
@@ -61,19 +88,13 @@ impl Stock {
     }
 }
 
-/// Writes all digits at once: a formatter costs far more than a digit.
-pub(super) fn write_hex<const N: usize>(f: &mut fmt::Formatter<'_>, bytes: &[u8; N]) -> fmt::Result {
-    let pairs = bytes.map(|byte| [digit(byte >> 4), digit(byte & 0xf)]);
-    f.write_str(std::str::from_utf8(pairs.as_flattened()).map_err(|_| fmt::Error)?)
-}
-
 const fn digit(half: u8) -> u8 {
     if half < 10 { b'0' + half } else { b'a' + half - 10 }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{RequestId, Stock};
+    use super::{Hex, RequestId, Stock};
 
     #[test]
     fn no_byte_is_given_twice() {
@@ -90,9 +111,10 @@ mod tests {
 
     #[test]
     fn every_byte_has_its_two_digits() {
-        let id = RequestId(std::array::from_fn(|index| u8::try_from(index * 17).unwrap()));
+        let id = RequestId(Hex::of(std::array::from_fn(|index| u8::try_from(index * 17).unwrap())));
         assert_eq!(id.to_string(), "00112233445566778899aabbccddeeff");
-        assert_eq!(RequestId([0x0f; 16]).to_string(), "0f".repeat(16));
+        assert_eq!(id.to_header(), "00112233445566778899aabbccddeeff");
+        assert_eq!(Hex::of([0x0f; 8]).as_str(), "0f".repeat(8));
     }
 
     #[test]

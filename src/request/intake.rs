@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use hyper::ext::Protocol;
 
+use super::host::parse_port;
 use super::target::{Target, settle_host};
 use super::{
     Arrival, Body, CanonicalPath, Connection, HeaderFault, Host, HostError, IntakeSettings, PathError, QueryError,
@@ -184,8 +185,14 @@ fn measure(parts: &Parts, settings: &IntakeSettings) -> Result<(), IntakeError> 
 
 /// The upstream is told the host that was decided on, in the one spelling that it was decided in.
 fn state_host(headers: &mut HeaderMap, host: &Host, port: Option<u16>) {
-    let stated = headers.get(HOST).map(HeaderValue::as_bytes);
-    if port.is_none() && stated == Some(host.as_str().as_bytes()) {
+    // Nearly every client spells it so already: then there is nothing to write.
+    let stated = headers.get(HOST).and_then(|stated| stated.to_str().ok()?.strip_prefix(host.as_str()));
+    let is_spelled_so = match (stated, port) {
+        (Some(rest), Some(port)) => rest.strip_prefix(':').is_some_and(|digits| parse_port(digits) == Ok(port)),
+        (Some(rest), None) => rest.is_empty(),
+        (None, _) => false,
+    };
+    if is_spelled_so {
         return;
     }
     let text = port.map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));

@@ -3,6 +3,7 @@
 //! Takes what the HTTP layer parsed, gives a [`Received`] or refuses with 400 whatever could be read in two ways
 //! (RFC 9110 section 7.1, RFC 9112 sections 3 and 6, RFC 3986 section 6).
 
+mod address;
 mod arrival;
 mod body;
 mod connection;
@@ -19,6 +20,7 @@ mod target;
 pub(crate) mod testing;
 mod trace;
 
+pub use address::AddressText;
 pub use arrival::{AnswerStyle, Arrival};
 pub use body::Body;
 pub use connection::{Connection, ConnectionId, HostProfiles, HttpVersion, TlsFacts};

@@ -7,14 +7,12 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::id::{random_bytes, write_hex};
+use super::id::{Hex, random_bytes};
 
-/// The `traceparent` of one request.
+/// The `traceparent` of one request, kept as its 55 characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
-    trace_id: [u8; 16],
-    parent_id: [u8; 8],
-    flags: u8,
+    text: [u8; 55],
     kept: bool,
 }
 
@@ -44,29 +42,48 @@ impl TraceContext {
             None => true,
             Some(next) => version != 0 && *next == b'-',
         };
-        let context =
-            Self { trace_id: hex_bytes(trace)?, parent_id: hex_bytes(parent)?, flags: hex_byte(*f0, *f1)?, kept: true };
-        let named = context.trace_id != [0; 16] && context.parent_id != [0; 8];
-        (version != 0xff && continues && named).then_some(context)
+        let is_id = |id: &[u8]| id.iter().all(|d| hex_digit(*d).is_some()) && id.iter().any(|d| *d != b'0');
+        hex_byte(*f0, *f1)?;
+        if version == 0xff || !continues || !is_id(trace) || !is_id(parent) {
+            return None;
+        }
+        let mut text = *fields;
+        // Version 00, whichever version the client spoke (section 4.3).
+        let [v0, v1, ..] = &mut text;
+        (*v0, *v1) = (b'0', b'0');
+        Some(Self { text, kept: true })
     }
 
     fn begin() -> Self {
-        Self { trace_id: random_bytes(), parent_id: random_bytes(), flags: 0, kept: false }
+        let (trace, parent) = (Hex::<16>::of(random_bytes()), Hex::<8>::of(random_bytes()));
+        let parts = ["00-", trace.as_str(), "-", parent.as_str(), "-00"];
+        let mut text = [b'0'; 55];
+        for (to, from) in text.iter_mut().zip(parts.iter().flat_map(|part| part.bytes())) {
+            *to = from;
+        }
+        Self { text, kept: false }
+    }
+
+    /// All of it, in version 00.
+    pub fn as_str(&self) -> &str {
+        // Digits and hyphens are text.
+        std::str::from_utf8(&self.text).unwrap_or_default()
     }
 
     /// The trace, as 32 lower-case hexadecimal digits.
-    pub fn trace_id(&self) -> impl fmt::Display + use<> {
-        Hex(self.trace_id)
+    pub fn trace_id(&self) -> &str {
+        self.as_str().get(3..35).unwrap_or_default()
     }
 
     /// The span that asks, as 16 lower-case hexadecimal digits.
-    pub fn parent_id(&self) -> impl fmt::Display + use<> {
-        Hex(self.parent_id)
+    pub fn parent_id(&self) -> &str {
+        self.as_str().get(36..52).unwrap_or_default()
     }
 
     /// The trace flags; bit 0 says that the caller records the trace.
-    pub const fn flags(&self) -> u8 {
-        self.flags
+    pub fn flags(&self) -> u8 {
+        let [.., high, low] = self.text;
+        hex_byte(high, low).unwrap_or(0)
     }
 
     /// Whether the client stated the trace, and it was not begun here.
@@ -79,7 +96,7 @@ impl TraceContext {
         let state = if self.kept { joined_state(headers) } else { None };
         if !self.kept || headers.get(TRACEPARENT).is_none_or(|stated| stated.len() != 55) {
             // Digits and hyphens always make a header value.
-            if let Ok(value) = HeaderValue::try_from(self.to_string()) {
+            if let Ok(value) = HeaderValue::from_bytes(&self.text) {
                 headers.insert(TRACEPARENT, value);
             }
         }
@@ -90,24 +107,15 @@ impl TraceContext {
     }
 }
 
-/// Version 00, whichever version the client spoke (section 4.3).
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{}-{}-{:02x}", Hex(self.trace_id), Hex(self.parent_id), self.flags)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-struct Hex<const N: usize>([u8; N]);
-
-impl<const N: usize> fmt::Display for Hex<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -122,18 +130,6 @@ fn joined_state(headers: &HeaderMap) -> Option<HeaderValue> {
     }
     let plain = joined.len() <= MOST_STATE && joined.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\t');
     if plain { HeaderValue::try_from(joined).ok() } else { None }
-}
-
-fn hex_bytes<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    let (pairs, rest) = text.as_chunks::<2>();
-    if pairs.len() != N || !rest.is_empty() {
-        return None;
-    }
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = hex_byte(*high, *low)?;
-    }
-    Some(bytes)
 }
 
 /// Lower case only: the specification allows no other.

@@ -3,6 +3,8 @@
 //! A value is written as it is, or the request is refused: visible ASCII with single meaning, spaces only inside, and no
 //! separator inside the element of a list. Nothing is escaped, cut or replaced, for two people must never look like one.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -31,7 +33,7 @@ pub(super) fn set(
         let separator = wanted.separator.as_char();
         let text = text_of(value, separator, token, peer).map_err(|()| not_encodable(name))?;
         if let Some(text) = text {
-            headers.insert(name.clone(), encode(&text).ok_or_else(|| not_encodable(name))?);
+            headers.insert(name.clone(), encode(text).ok_or_else(|| not_encodable(name))?);
         }
     }
     Ok(())
@@ -41,55 +43,60 @@ fn not_encodable(header: &HeaderName) -> ForwardError {
     ForwardError::IdentityNotEncodable { header: header.clone() }
 }
 
-fn text_of(
+fn text_of<'a>(
     value: &IdentityValue,
     separator: char,
-    token: Option<&TokenFacts>,
-    peer: Option<&PeerFacts>,
-) -> Result<Option<String>, ()> {
-    let of_token = |text: fn(&TokenFacts) -> Option<String>| Ok(token.and_then(text));
+    token: Option<&'a TokenFacts>,
+    peer: Option<&'a PeerFacts>,
+) -> Result<Option<Cow<'a, str>>, ()> {
+    let of_token = |text: fn(&'a TokenFacts) -> Option<&'a str>| Ok(token.and_then(text).map(Cow::Borrowed));
     match value {
-        IdentityValue::User => of_token(|token| Some(token.principal.subject.to_string())),
-        IdentityValue::Issuer => of_token(|token| Some(token.principal.issuer.to_string())),
-        IdentityValue::Client => of_token(|token| token.client_id.as_deref().map(str::to_owned)),
+        IdentityValue::User => of_token(|token| Some(&token.principal.subject)),
+        IdentityValue::Issuer => of_token(|token| Some(token.principal.issuer.as_str())),
+        IdentityValue::Client => of_token(|token| token.client_id.as_deref()),
         IdentityValue::Groups => joined(token.iter().flat_map(|token| &token.groups).map(|name| &**name), separator),
         IdentityValue::Scopes => {
             joined(token.iter().flat_map(|token| &token.scopes).map(crate::identity::Scope::as_str), separator)
         }
         IdentityValue::Email => of_token(verified_email),
-        IdentityValue::SpiffeId => Ok(peer.and_then(|peer| peer.spiffe_id.as_ref()).map(ToString::to_string)),
-        IdentityValue::CertificateSubject => Ok(peer.map(|peer| peer.subject.to_string())),
+        IdentityValue::SpiffeId => {
+            Ok(peer.and_then(|peer| peer.spiffe_id.as_ref()).map(|id| Cow::Borrowed(id.as_str())))
+        }
+        IdentityValue::CertificateSubject => Ok(peer.map(|peer| Cow::Borrowed(&*peer.subject))),
         IdentityValue::Assertion(_) => Err(()),
         IdentityValue::Claim(path) => match token.and_then(|token| token.claims.at(path)) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(items)) => {
                 let items = items.iter().map(|item| scalar(item).ok_or(())).collect::<Result<Vec<_>, _>>()?;
-                joined(items.iter().map(String::as_str), separator)
+                joined(items.iter().map(|item| &**item), separator)
             }
             Some(single) => scalar(single).map(Some).ok_or(()),
         },
     }
 }
 
-fn verified_email(token: &TokenFacts) -> Option<String> {
+fn verified_email(token: &TokenFacts) -> Option<&str> {
     let denied = token.claims.member("email_verified").is_some_and(|verified| verified != &Value::Bool(true));
-    if denied { None } else { token.claims.member("email")?.as_str().map(str::to_owned) }
+    if denied { None } else { token.claims.member("email")?.as_str() }
 }
 
-fn scalar(value: &Value) -> Option<String> {
+fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
 /// Elements in one field; none is no field at all, which is what an empty list means to the service.
-fn joined<'a>(elements: impl Iterator<Item = &'a str>, separator: char) -> Result<Option<String>, ()> {
+fn joined<'a, 'e>(
+    elements: impl Iterator<Item = &'e str>,
+    separator: char,
+) -> Result<Option<Cow<'a, str>>, ()> {
     let mut text = String::new();
     for element in elements {
-        if element.contains(separator) || encode(element).is_none() {
+        if element.contains(separator) || !is_encodable(element) {
             return Err(());
         }
         if !text.is_empty() {
@@ -97,16 +104,22 @@ fn joined<'a>(elements: impl Iterator<Item = &'a str>, separator: char) -> Resul
         }
         text.push_str(element);
     }
-    Ok(Some(text).filter(|text| !text.is_empty()))
+    Ok(Some(text).filter(|text| !text.is_empty()).map(Cow::Owned))
+}
+
+fn encode(text: Cow<'_, str>) -> Option<HeaderValue> {
+    if !is_encodable(&text) {
+        return None;
+    }
+    match text {
+        Cow::Borrowed(text) => HeaderValue::from_str(text).ok(),
+        Cow::Owned(text) => HeaderValue::try_from(text).ok(),
+    }
 }
 
 /// Visible ASCII, not empty, spaces only inside (RFC 9110 section 5.5 trims the outer ones away).
-fn encode(text: &str) -> Option<HeaderValue> {
-    let visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+fn is_encodable(text: &str) -> bool {
+    let visible = text.bytes().fold(true, |visible, byte| visible & matches!(byte, b' '..=b'~'));
     let trimmed = !text.starts_with(' ') && !text.ends_with(' ');
-    if visible && trimmed && !text.is_empty() && text.len() <= LONGEST {
-        HeaderValue::from_str(text).ok()
-    } else {
-        None
-    }
+    visible && trimmed && !text.is_empty() && text.len() <= LONGEST
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::identity::PeerFacts;
-use crate::request::RequestId;
+use crate::request::{AddressText, RequestId};
 use crate::upstream::settings::OriginHeaders;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -42,10 +42,7 @@ pub(super) fn set(headers: &mut HeaderMap, wanted: OriginHeaders, origin: Origin
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.insert(X_FORWARDED_HOST, origin.authority.clone());
     headers.insert(X_FORWARDED_PORT, stated.unwrap_or(HeaderValue::from_static(port)));
-    // Digits always make a header value.
-    if let Ok(id) = HeaderValue::try_from(origin.request_id.to_string()) {
-        headers.insert(X_REQUEST_ID, id);
-    }
+    headers.insert(X_REQUEST_ID, origin.request_id.to_header());
     if wanted.forwarded
         && let Some(value) = forwarded(origin.source, scheme, origin.authority)
     {
@@ -66,7 +63,8 @@ pub(super) fn set(headers: &mut HeaderMap, wanted: OriginHeaders, origin: Origin
 }
 
 fn address(source: IpAddr) -> HeaderValue {
-    HeaderValue::try_from(source.to_canonical().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+    HeaderValue::from_str(AddressText::of(source.to_canonical()).as_str())
+        .unwrap_or(HeaderValue::from_static("unknown"))
 }
 
 /// The port of `host:port` or `[v6]:port`.

@@ -1,0 +1,216 @@
+//! One JSON object on a line (RFC 8259), member by member into the worker's lane.
+//!
+//! A record is written for every request, and a general serializer spends more on it than the whole decision costs: it
+//! looks at each byte of the member names, too. Here names are constants, values are looked at once, and what has to be
+//! escaped, which is rare, is left to `serde_json`.
+
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+
+use crate::request::AddressText;
+
+/// A JSON object in the making; [`Line::end`] closes it.
+pub(super) struct Line<'a> {
+    bytes: &'a mut Vec<u8>,
+}
+
+/// A member's name with its quotes and colon, and the comma before it but for the first.
+macro_rules! member {
+    (first $name:literal) => {
+        concat!("{\"", $name, "\":")
+    };
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+pub(super) use member;
+
+impl<'a> Line<'a> {
+    /// Begins behind what is in `bytes` already.
+    pub(super) fn begin(bytes: &'a mut Vec<u8>) -> Self {
+        bytes.reserve(1024);
+        Self { bytes }
+    }
+
+    /// Closes the object and the line.
+    pub(super) fn end(self) {
+        self.bytes.extend_from_slice(b"}\n");
+    }
+
+    /// JSON as it stands.
+    pub(super) fn raw(&mut self, json: &str) -> &mut Self {
+        self.bytes.extend_from_slice(json.as_bytes());
+        self
+    }
+
+    /// A string.
+    pub(super) fn text(&mut self, member: &str, value: &str) -> &mut Self {
+        self.raw(member);
+        // No early way out: so that many bytes are looked at in one step.
+        let plain = value.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+        if plain {
+            self.bytes.push(b'"');
+            self.raw(value);
+            self.bytes.push(b'"');
+        } else if serde_json::to_writer(&mut *self.bytes, value).is_err() {
+            // Unreachable: a text can always be written into memory.
+            self.raw("null");
+        }
+        self
+    }
+
+    /// A string or `null`.
+    pub(super) fn text_or_null(&mut self, member: &str, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(value) => self.text(member, value),
+            None => self.raw(member).raw("null"),
+        }
+    }
+
+    /// A string, or no member at all.
+    pub(super) fn text_if(&mut self, member: &str, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(value) => self.text(member, value),
+            None => self,
+        }
+    }
+
+    /// A number.
+    pub(super) fn number(&mut self, member: &str, value: u64) -> &mut Self {
+        self.raw(member).digits(value, 1)
+    }
+
+    /// A number, or no member at all.
+    pub(super) fn number_if(&mut self, member: &str, value: Option<u64>) -> &mut Self {
+        match value {
+            Some(value) => self.number(member, value),
+            None => self,
+        }
+    }
+
+    /// A number as a string of hexadecimal digits.
+    pub(super) fn hex(&mut self, member: &str, value: u64) -> &mut Self {
+        self.raw(member).raw("\"").shown(format_args!("{value:x}")).raw("\"")
+    }
+
+    /// A moment in UTC, to the microsecond (RFC 3339).
+    pub(super) fn time(&mut self, member: &str, at: Timestamp) -> &mut Self {
+        let utc = Offset::UTC.to_datetime(at);
+        let (date, time) = (utc.date(), utc.time());
+        let part = |value: i8| u64::from(value.unsigned_abs());
+        self.raw(member).raw("\"");
+        self.digits(u64::from(utc.year().unsigned_abs()), 4).raw("-");
+        self.digits(part(date.month()), 2).raw("-").digits(part(date.day()), 2).raw("T");
+        self.digits(part(time.hour()), 2).raw(":").digits(part(time.minute()), 2).raw(":");
+        self.digits(part(time.second()), 2).raw(".");
+        self.digits(u64::from(time.subsec_nanosecond().unsigned_abs() / 1000), 6).raw("Z\"")
+    }
+
+    /// The address of a socket.
+    pub(super) fn socket(&mut self, member: &str, address: SocketAddr) -> &mut Self {
+        self.raw(member).raw("\"");
+        match address {
+            SocketAddr::V4(v4) => self.raw(AddressText::of(address.ip()).as_str()).raw(":").digits(v4.port().into(), 1),
+            SocketAddr::V6(v6) => self.shown(v6),
+        };
+        self.raw("\"")
+    }
+
+    /// An IP address or `null`.
+    pub(super) fn address(&mut self, member: &str, address: Option<IpAddr>) -> &mut Self {
+        match address {
+            None => self.raw(member).raw("null"),
+            Some(address) => self.raw(member).raw("\"").raw(AddressText::of(address).as_str()).raw("\""),
+        }
+    }
+
+    /// What shows itself in characters that need no escape.
+    fn shown(&mut self, value: impl std::fmt::Display) -> &mut Self {
+        // Memory takes whatever is written.
+        let _ = write!(self.bytes, "{value}");
+        self
+    }
+
+    /// A number in decimal digits, filled with zeros up to `least`.
+    fn digits(&mut self, mut value: u64, least: usize) -> &mut Self {
+        let mut digits = [b'0'; 20];
+        let mut length = 0;
+        for place in digits.iter_mut().rev() {
+            *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
+            value /= 10;
+            length += 1;
+            if value == 0 {
+                break;
+            }
+        }
+        let from = digits.len() - length.max(least).min(digits.len());
+        self.bytes.extend_from_slice(digits.get(from..).unwrap_or_default());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::Line;
+
+    fn line(write: impl FnOnce(&mut Line<'_>)) -> String {
+        let mut bytes = b"before\n".to_vec();
+        let mut line = Line::begin(&mut bytes);
+        write(&mut line);
+        line.end();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_reads_back_as_it_was() {
+        for text in ["", "plain", "quo\"te", "back\\slash", "new\nline", "nul\0", "\u{7f}", "päth ☃", "</script>"] {
+            let written = line(|line| {
+                line.text(member!(first "a"), text);
+            });
+            let read: serde_json::Value = serde_json::from_str(written.strip_prefix("before\n").unwrap()).unwrap();
+            assert_eq!(read["a"], text);
+        }
+        for number in [0, 7, 10, 99, 100, 1_000_000, u64::MAX] {
+            let written = line(|line| {
+                line.number(member!(first "n"), number);
+            });
+            assert_eq!(written, format!("before\n{{\"n\":{number}}}\n"));
+        }
+        for address in ["127.0.0.1:80", "10.200.0.99:65535", "[::1]:443", "[2001:db8::1%3]:1"] {
+            let parsed: std::net::SocketAddr = address.parse().unwrap();
+            let written = line(|line| {
+                line.socket(member!(first "s"), parsed).address(member!("i"), Some(parsed.ip()));
+            });
+            assert_eq!(written, format!("before\n{{\"s\":\"{parsed}\",\"i\":\"{}\"}}\n", parsed.ip()));
+        }
+    }
+
+    #[test]
+    fn a_moment_is_written_to_the_microsecond() {
+        for (at, expected) in [
+            ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000Z"),
+            ("2026-11-26T09:08:07.000001999Z", "2026-11-26T09:08:07.000001Z"),
+            ("2028-02-29T23:59:59.999999999Z", "2028-02-29T23:59:59.999999Z"),
+        ] {
+            let at: Timestamp = at.parse().unwrap();
+            let written = line(|line| {
+                line.time(member!(first "t"), at);
+            });
+            assert_eq!(written, format!("before\n{{\"t\":\"{expected}\"}}\n"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_null_or_left_out() {
+        let written = line(|line| {
+            line.text_or_null(member!(first "a"), None).text_if(member!("b"), None).number_if(member!("c"), None);
+            line.text_if(member!("d"), Some("x")).number_if(member!("e"), Some(1)).address(member!("f"), None);
+        });
+        assert_eq!(written, "before\n{\"a\":null,\"d\":\"x\",\"e\":1,\"f\":null}\n");
+    }
+}
