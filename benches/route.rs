@@ -118,13 +118,13 @@ fn journey(criterion: &mut Criterion) {
     });
     criterion.bench_function("intake", |bencher| {
         let arrival = Arrival::of(&request(), Timestamp::UNIX_EPOCH);
-        let intake = |request| Received::intake(request, connection.clone(), &arrival, &settings).unwrap();
+        let intake = |request| Received::intake(Box::new(request), connection.clone(), &arrival, &settings).unwrap();
         bencher.iter_batched(request, intake, BatchSize::SmallInput);
     });
     criterion.bench_function("intake, resolve and extract", |bencher| {
         let arrival = Arrival::of(&request(), Timestamp::UNIX_EPOCH);
         let walk = |request| {
-            let received = Received::intake(request, connection.clone(), &arrival, &settings).unwrap();
+            let received = Received::intake(Box::new(request), connection.clone(), &arrival, &settings).unwrap();
             match routes.resolve(received).unwrap() {
                 Resolved::Route(routed) => Some(extract(routed).unwrap()),
                 Resolved::Own(_) => None,

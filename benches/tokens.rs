@@ -205,7 +205,8 @@ impl House {
         let request = Request::get("/v1/payments/17").header("host", "payments.corp.example");
         let request = request.header("authorization", format!("Bearer {token}")).body(Body::Empty).unwrap();
         let arrival = Arrival::of(&request, self.now);
-        let received = Received::intake(request, connection.clone(), &arrival, &IntakeSettings::default()).unwrap();
+        let received =
+            Received::intake(Box::new(request), connection.clone(), &arrival, &IntakeSettings::default()).unwrap();
         match self.routes.resolve(received).unwrap() {
             Resolved::Route(routed) => routed,
             Resolved::Own(_) => panic!("not a route"),

@@ -85,28 +85,36 @@ impl Gateway {
     }
 
     /// Answers one request. Never fails: what goes wrong inside is a refusal.
-    pub async fn serve(&self, request: Request<Incoming>, connection: Arc<Connection>) -> Response<AnswerBody> {
+    pub fn serve(
+        self: &Rc<Self>,
+        request: Request<Incoming>,
+        connection: Arc<Connection>,
+    ) -> impl Future<Output = Response<AnswerBody>> + use<> {
+        let gateway = self.clone();
         let arrival = Arrival::of(&request, self.clock.now());
         let (style, id) = (arrival.style, arrival.id);
         let mut trail = Trail::begin(&self.recorder, arrival, connection.clone());
-        let request = request.map(|body| Body::counted(body, trail.bytes_in()));
-        let walk = AssertUnwindSafe(self.admit(request, connection, &mut trail)).catch_unwind().await;
-        let mut response = match walk.unwrap_or(Err(Rejection::Internal)) {
-            Ok(Answer::Forwarded(forwarded)) => AnswerBody::forwarded(forwarded, trail),
-            Ok(Answer::Own(response)) => AnswerBody::own(response, trail),
-            Err(rejection) => {
-                let verdict = rejection.verdict(trail.conceals(), trail.authority().as_deref());
-                trail.ended(verdict.recorded, rejection.detail());
-                AnswerBody::own(render(&verdict, style, &id), trail)
-            }
-        };
-        response.headers_mut().insert(X_REQUEST_ID, id.to_header());
-        response
+        // Boxed: the walk would have room for it at every step.
+        let request = Box::new(request.map(|body| Body::counted(body, trail.bytes_in())));
+        async move {
+            let walk = AssertUnwindSafe(gateway.admit(request, connection, &mut trail)).catch_unwind().await;
+            let mut response = match walk.unwrap_or(Err(Rejection::Internal)) {
+                Ok(Answer::Forwarded(forwarded)) => AnswerBody::forwarded(forwarded, trail),
+                Ok(Answer::Own(response)) => AnswerBody::own(response, trail),
+                Err(rejection) => {
+                    let verdict = rejection.verdict(trail.conceals(), trail.authority().as_deref());
+                    trail.ended(verdict.recorded, rejection.detail());
+                    AnswerBody::own(render(&verdict, style, &id), trail)
+                }
+            };
+            response.headers_mut().insert(X_REQUEST_ID, id.to_header());
+            response
+        }
     }
 
     async fn admit(
         &self,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
         connection: Arc<Connection>,
         trail: &mut Trail,
     ) -> Result<Answer, Rejection> {

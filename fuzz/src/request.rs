@@ -154,5 +154,5 @@ pub(crate) fn received(input: &[u8], client: IpAddr) -> Option<Received> {
         http: HttpVersion::Http1,
     };
     let arrival = Arrival::of(&request, jiff::Timestamp::UNIX_EPOCH);
-    Received::intake(request, Arc::new(connection), &arrival, &IntakeSettings::default()).ok()
+    Received::intake(Box::new(request), Arc::new(connection), &arrival, &IntakeSettings::default()).ok()
 }

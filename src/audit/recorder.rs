@@ -13,8 +13,8 @@ use super::writer::AuditHandle;
 use super::{Lane, OnFailure};
 use crate::telemetry::Meters;
 
-/// Bytes in a lane that are worth waking the writer for.
-const WAKE: usize = 64 * 1024;
+/// Bytes in a lane that are worth waking the writer for, before its time.
+const WAKE: usize = 256 * 1024;
 /// Records of connections a worker writes at most each second; the rest are only counted.
 const CONNECTIONS_PER_SECOND: u32 = 100;
 

@@ -46,7 +46,14 @@ pub struct Lease {
     peer: Option<PeerCheck>,
     deadline: Cell<Option<Instant>>,
     ended: Cell<Option<Reason>>,
-    waiting: RefCell<Vec<Waker>>,
+    waiting: RefCell<Waiting>,
+}
+
+/// The tasks that wait on a lease: nearly always one.
+#[derive(Default)]
+struct Waiting {
+    first: Option<Waker>,
+    more: Vec<Waker>,
 }
 
 /// What decides about the lease when its time is over.
@@ -110,7 +117,8 @@ impl Lease {
         if self.ended.get().is_none() {
             self.ended.set(Some(reason));
         }
-        for waker in self.waiting.take() {
+        let Waiting { first, more } = self.waiting.take();
+        for waker in first.into_iter().chain(more) {
             waker.wake();
         }
     }
@@ -119,8 +127,12 @@ impl Lease {
     /// of its own anyway.
     pub fn wake_when_ended(&self, context: &Context<'_>) {
         let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-            waiting.push(context.waker().clone());
+        let Waiting { first, more } = &mut *waiting;
+        match first {
+            None => *first = Some(context.waker().clone()),
+            Some(known) if known.will_wake(context.waker()) => {}
+            Some(_) if more.iter().any(|waker| waker.will_wake(context.waker())) => {}
+            Some(_) => more.push(context.waker().clone()),
         }
     }
 

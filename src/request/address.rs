@@ -69,7 +69,8 @@ mod tests {
             let address = IpAddr::V4(Ipv4Addr::new(octet, 0, 255 - octet, 9));
             assert_eq!(AddressText::of(address).as_str(), address.to_string());
         }
-        for address in ["::", "::1", "2001:db8::7", "::ffff:255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"] {
+        for address in ["::", "::1", "2001:db8::7", "::ffff:255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]
+        {
             let address: Ipv6Addr = address.parse().unwrap();
             assert_eq!(AddressText::of(address.into()).as_str(), address.to_string());
         }

@@ -18,7 +18,11 @@ use super::{
 };
 
 /// A request that has one meaning. Its head and its body leave by value, in the rooms of this crate alone.
-pub struct Received {
+///
+/// It moves from room to room, so it is a pointer to what it is.
+pub struct Received(Box<Meaning>);
+
+struct Meaning {
     parts: Parts,
     body: Body,
     connection: Arc<Connection>,
@@ -68,7 +72,7 @@ pub enum IntakeError {
 impl Received {
     /// Takes a request in.
     pub fn intake(
-        request: http::Request<Body>,
+        request: Box<http::Request<Body>>,
         connection: Arc<Connection>,
         arrival: &Arrival,
         settings: &IntakeSettings,
@@ -87,90 +91,92 @@ impl Received {
         let Target { verbatim, tunnels } = target;
         // From here on there is one statement of the host, and the target is a path.
         parts.uri = Uri::from(verbatim);
-        Ok(Self { parts, body, connection, id: arrival.id, trace: arrival.trace, host, port, path, source, tunnels })
+        let (id, trace) = (arrival.id, arrival.trace);
+        Ok(Self(Box::new(Meaning { parts, body, connection, id, trace, host, port, path, source, tunnels })))
     }
 
     /// Its number.
-    pub const fn id(&self) -> RequestId {
-        self.id
+    pub fn id(&self) -> RequestId {
+        self.0.id
     }
 
     /// The trace it belongs to.
-    pub const fn trace(&self) -> &TraceContext {
-        &self.trace
+    pub fn trace(&self) -> &TraceContext {
+        &self.0.trace
     }
 
     /// The method that is routed and decided on. A WebSocket over HTTP/2 (extended `CONNECT`) counts as the `GET` that
     /// it is over HTTP/1.1.
-    pub const fn method(&self) -> &Method {
-        if self.tunnels { &Method::GET } else { &self.parts.method }
+    pub fn method(&self) -> &Method {
+        if self.0.tunnels { &Method::GET } else { &self.0.parts.method }
     }
 
     /// The protocol of an extended `CONNECT` (RFC 8441).
     pub fn protocol(&self) -> Option<&Protocol> {
-        self.parts.extensions.get()
+        self.0.parts.extensions.get()
     }
 
     /// The host: lower case, without port and trailing dot.
-    pub const fn host(&self) -> &Host {
-        &self.host
+    pub fn host(&self) -> &Host {
+        &self.0.host
     }
 
     /// The port, when it is stated.
-    pub const fn port(&self) -> Option<u16> {
-        self.port
+    pub fn port(&self) -> Option<u16> {
+        self.0.port
     }
 
     /// The path, as it arrived and as it is forwarded.
-    pub const fn path(&self) -> &CanonicalPath {
-        &self.path
+    pub fn path(&self) -> &CanonicalPath {
+        &self.0.path
     }
 
     /// The query, as it arrived and as it is forwarded, without `?`.
     pub fn query(&self) -> Option<&str> {
-        self.parts.uri.query()
+        self.0.parts.uri.query()
     }
 
     /// Path and query, as they arrived and as they are forwarded.
     pub fn path_and_query(&self) -> &str {
-        self.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+        self.0.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
 
     /// The header fields, with exactly one `Host`, and without those that only a proxy may set.
-    pub const fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.parts.headers
     }
 
     /// The connection that it came over.
-    pub const fn connection(&self) -> &Arc<Connection> {
-        &self.connection
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.0.connection
     }
 
     /// Where it comes from: the connection's address, or the one that a trusted proxy states.
-    pub const fn source(&self) -> IpAddr {
-        self.source
+    pub fn source(&self) -> IpAddr {
+        self.0.source
     }
 
     /// The body, to look at but not to read.
-    pub const fn body(&self) -> &Body {
-        &self.body
+    pub fn body(&self) -> &Body {
+        &self.0.body
     }
 
     /// Head, body and connection.
     pub(crate) fn into_parts(self) -> (Parts, Body, Arc<Connection>) {
-        (self.parts, self.body, self.connection)
+        let Meaning { parts, body, connection, .. } = *self.0;
+        (parts, body, connection)
     }
 
     /// Removes a header field and gives the first of its values.
     pub(crate) fn take_header(&mut self, name: &HeaderName) -> Option<HeaderValue> {
-        self.parts.headers.remove(name)
+        self.0.parts.headers.remove(name)
     }
 }
 
 /// Neither header fields nor query: they hold cookies and tokens.
 impl fmt::Debug for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {} {}", self.id, self.method(), self.host, self.path)
+        write!(f, "{} {} {} {}", self.id(), self.method(), self.host(), self.path())
     }
 }
 

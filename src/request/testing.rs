@@ -25,5 +25,5 @@ pub(crate) fn connection(http: HttpVersion) -> Connection {
 pub(crate) fn intake(request: Request<()>) -> Result<Received, IntakeError> {
     let arrival = Arrival::of(&request, Timestamp::UNIX_EPOCH);
     let connection = Arc::new(connection(HttpVersion::Http1));
-    Received::intake(request.map(|()| Body::Empty), connection, &arrival, &IntakeSettings::default())
+    Received::intake(Box::new(request.map(|()| Body::Empty)), connection, &arrival, &IntakeSettings::default())
 }

@@ -55,10 +55,7 @@ impl Parts {
         RECORDER.set(Some(recorder.clone()));
         let gateway = Rc::new(Gateway::new(self.snapshot.clone(), recorder.clone(), self.clock.clone()));
         tokio::task::spawn_local(watch(recorder, Rc::downgrade(&gateway)));
-        move |request, connection| {
-            let gateway = gateway.clone();
-            Box::pin(async move { gateway.serve(request, connection).await })
-        }
+        move |request, connection| Box::pin(gateway.serve(request, connection))
     }
 }
 

@@ -6,12 +6,12 @@
 
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use jiff::Timestamp;
@@ -23,10 +23,11 @@ use super::endpoint::Endpoint;
 use super::error::{Deadline, ForwardError, StreamError};
 use super::headers::{self, Journey, Origin};
 use super::pool::{Held, Hold};
+use super::spare::Spare;
 use super::target::Target;
 use super::upgrade::Upgrade;
 use super::upstreams::{Upstream, Upstreams};
-use super::{Forwarded, Pools, Timings};
+use super::{Forwarded, Pools};
 use crate::identity::{Name, PeerCertificate, PeerFacts, Principal, TokenFacts};
 use crate::lease::{Lease, Leases};
 use crate::policy::Allowed;
@@ -68,15 +69,12 @@ struct Attempt<'a> {
     upgrade: Option<Upgrade>,
     tried: Vec<u64>,
     retries: u32,
-    timings: Timings,
+    /// What is to be sent; `None` while it is under way.
+    request: Option<Request<RequestBody>>,
 }
 
-/// What became of one try.
-enum Outcome {
-    Answer(Box<(Response<Incoming>, Hold, Watch)>),
-    /// The same request again, over a new connection to the same endpoint.
-    Again(Box<Request<RequestBody>>),
-}
+/// The head of an answer, the connection that it comes over, and what can cut its body.
+type Answer = (Response<Incoming>, Hold, Watch);
 
 impl Exchange {
     /// Takes an admitted request apart. This is the only way from a decision to a service.
@@ -109,7 +107,18 @@ impl Exchange {
     }
 
     /// Forwards the request and gives the answer's head as soon as it is there.
-    pub(super) async fn run(mut self, pools: &Pools, upstreams: &Upstreams) -> Result<Forwarded, ForwardError> {
+    pub(super) fn run<'a>(
+        self,
+        pools: &'a Pools,
+        upstreams: &'a Upstreams,
+    ) -> impl Future<Output = Result<Forwarded, ForwardError>> + use<'a> {
+        // Before the future is made, which would have room for both.
+        let prepared = self.prepare(pools, upstreams);
+        async move { prepared?.run().await }
+    }
+
+    /// Gives the request the head that the service gets. Boxed, since all that waits for an answer would carry it along.
+    fn prepare<'a>(mut self, pools: &'a Pools, upstreams: &'a Upstreams) -> Result<Box<Attempt<'a>>, ForwardError> {
         let upstream = upstreams.find(&self.upstream).ok_or_else(|| ForwardError::Unknown(self.upstream.clone()))?;
         let settings = &upstream.settings;
         let upgrade = Upgrade::asked(&mut self.parts, &self.body)?;
@@ -151,7 +160,7 @@ impl Exchange {
         let mut request = Request::new(body);
         *request.method_mut() = if upgrade.is_some() { Method::GET } else { self.parts.method };
         *request.headers_mut() = self.parts.headers;
-        let attempt = Attempt {
+        Ok(Box::new(Attempt {
             pools,
             upstreams,
             upstream,
@@ -164,14 +173,13 @@ impl Exchange {
             upgrade,
             tried: Vec::new(),
             retries: settings.retries,
-            timings: Timings::default(),
-        };
-        attempt.run(request).await
+            request: Some(request),
+        }))
     }
 }
 
 impl Attempt<'_> {
-    async fn run(mut self, mut request: Request<RequestBody>) -> Result<Forwarded, ForwardError> {
+    async fn run(mut self: Box<Self>) -> Result<Forwarded, ForwardError> {
         self.upstreams.budget.earn();
         let mut fresh = false;
         let mut last = None;
@@ -193,15 +201,10 @@ impl Attempt<'_> {
                     continue;
                 }
             };
-            match self.send(&endpoint, hold, request).await {
-                Ok(Outcome::Answer(answer)) => {
-                    let (response, hold, watch) = *answer;
-                    return self.answered(&endpoint, response, hold, watch);
-                }
-                Ok(Outcome::Again(again)) => {
-                    request = *again;
-                    fresh = true;
-                }
+            match self.send(&endpoint, hold).await {
+                Ok(Some(answer)) => return self.answered(&endpoint, answer),
+                // The same request again, over a new connection to the same endpoint.
+                Ok(None) => fresh = true,
                 Err(error) => {
                     if error.is_the_endpoints_fault(self.client_owes()) {
                         self.upstream.failed(&endpoint);
@@ -226,48 +229,45 @@ impl Attempt<'_> {
         may
     }
 
-    async fn connect(&mut self, endpoint: &Arc<Endpoint>, fresh: bool) -> Result<Hold, ForwardError> {
+    async fn connect(&self, endpoint: &Arc<Endpoint>, fresh: bool) -> Result<Hold, ForwardError> {
         let settings = &self.upstream.settings;
         let pool = self.pools.pool(endpoint, settings, self.upstreams);
-        let start = Instant::now();
         let place = pool.place(settings).await?;
-        let placed = Instant::now();
-        self.timings.queue += placed.duration_since(start);
-        let hold = match self.upgrade {
+        match self.upgrade {
             Some(_) => pool.upgradeable(place, settings).await,
             None => pool.connection(place, settings, fresh).await,
-        };
-        self.timings.connect += placed.elapsed();
-        hold
+        }
     }
 
-    async fn send(
-        &mut self,
-        endpoint: &Arc<Endpoint>,
-        mut hold: Hold,
-        mut request: Request<RequestBody>,
-    ) -> Result<Outcome, ForwardError> {
+    /// Sends the request and waits for the head of the answer; `None` when it has to be sent again.
+    async fn send(&mut self, endpoint: &Arc<Endpoint>, mut hold: Hold) -> Result<Option<Answer>, ForwardError> {
         let settings = &self.upstream.settings;
+        let Some(mut request) = self.request.take() else { return Err(ForwardError::ClientGone) };
         hold.sending = self.progress.clone();
         self.target.shape(&mut request, &hold.connection, settings, endpoint);
         if let Some(upgrade) = &self.upgrade {
             upgrade.ask(request.headers_mut());
         }
-        let spare = (hold.reused && self.progress.is_none() && request.method().is_idempotent())
-            .then(|| (request.method().clone(), request.headers().clone()));
-        let mut watch = Watch::new(self.lease.clone(), settings.timeouts.header, self.total);
-        let start = Instant::now();
+        let may_die = hold.reused && self.progress.is_none() && request.method().is_idempotent();
+        let spare = may_die.then(|| Spare::of(&request));
+        let mut watch = Watch::new(self.lease.clone(), settings.timeouts.header, self.total).with(hold.timer());
         let sent = match &mut hold.connection {
-            Held::Http1(line) => self.wait(line.sender.send.try_send_request(request), &mut watch).await,
+            Held::Http1(line) => {
+                let answer = pin!(line.sender.send.try_send_request(request));
+                self.wait(answer, &mut watch).await
+            }
             Held::Http2(stream) => {
                 let mut send = stream.sender().send;
-                self.wait(send.try_send_request(request), &mut watch).await
+                let answer = pin!(send.try_send_request(request));
+                self.wait(answer, &mut watch).await
             }
         };
-        self.timings.first_byte = start.elapsed();
         match sent {
-            Ok(Ok(response)) => Ok(Outcome::Answer(Box::new((response, hold, watch)))),
-            Ok(Err(failed)) => self.failed(endpoint, hold.reused, failed, spare),
+            Ok(Ok(response)) => Ok(Some((response, hold, watch))),
+            Ok(Err(failed)) => {
+                self.request = Some(self.failed(endpoint, hold.reused, failed, spare)?);
+                Ok(None)
+            }
             Err(cut) => Err(self.cut(endpoint, cut)),
         }
     }
@@ -279,8 +279,11 @@ impl Attempt<'_> {
 
     /// Waits for the answer's head. The deadline counts from the last piece of the request, and not while the client owes
     /// another: the body has a deadline of its own.
-    async fn wait<T>(&self, answer: impl Future<Output = T>, watch: &mut Watch) -> Result<T, StreamError> {
-        let mut answer = pin!(answer);
+    async fn wait<T>(
+        &self,
+        mut answer: Pin<&mut impl Future<Output = T>>,
+        watch: &mut Watch,
+    ) -> Result<T, StreamError> {
         poll_fn(|context| {
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
                 return Poll::Ready(Ok(answer));
@@ -293,13 +296,14 @@ impl Attempt<'_> {
         .await
     }
 
+    /// The request, when it may be sent again.
     fn failed(
         &mut self,
         endpoint: &Arc<Endpoint>,
         reused: bool,
         mut failed: TrySendError<Request<RequestBody>>,
-        spare: Option<(Method, HeaderMap)>,
-    ) -> Result<Outcome, ForwardError> {
+        spare: Option<Spare>,
+    ) -> Result<Request<RequestBody>, ForwardError> {
         if let Some(failure) = self.progress.as_ref().and_then(|progress| progress.failure()) {
             return Err(self.body_failed(failure));
         }
@@ -307,16 +311,11 @@ impl Attempt<'_> {
         let error = failed.into_error();
         let again = match unsent {
             Some(request) => Some(request),
-            None if is_closed(&error) => spare.map(|(method, headers)| {
-                let mut request = Request::new(RequestBody::empty());
-                *request.method_mut() = method;
-                *request.headers_mut() = headers;
-                request
-            }),
+            None if is_closed(&error) => spare.and_then(|spare| spare.request()),
             None => None,
         };
         match again {
-            Some(request) if reused && self.may_retry() => Ok(Outcome::Again(Box::new(request))),
+            Some(request) if reused && self.may_retry() => Ok(request),
             _ if is_closed(&error) => Err(ForwardError::Closed { endpoint: endpoint.url() }),
             _ => Err(ForwardError::Protocol { endpoint: endpoint.url(), detail: describe(&error) }),
         }
@@ -342,13 +341,8 @@ impl Attempt<'_> {
         }
     }
 
-    fn answered(
-        self,
-        endpoint: &Arc<Endpoint>,
-        response: Response<Incoming>,
-        hold: Hold,
-        mut watch: Watch,
-    ) -> Result<Forwarded, ForwardError> {
+    fn answered(self: Box<Self>, endpoint: &Arc<Endpoint>, answer: Answer) -> Result<Forwarded, ForwardError> {
+        let (response, hold, mut watch) = answer;
         let settings = &self.upstream.settings;
         match response.status() {
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
@@ -359,7 +353,6 @@ impl Attempt<'_> {
             _ => endpoint.succeeded(),
         }
         let (upstream, endpoint) = (settings.name.clone(), endpoint.url());
-        let timings = self.timings;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let unasked = || ForwardError::Protocol {
                 endpoint: endpoint.clone(),
@@ -367,7 +360,7 @@ impl Attempt<'_> {
             };
             let upgrade = self.upgrade.ok_or_else(unasked)?;
             let (response, tunnel) = upgrade.granted(response, hold, settings, self.lease, &endpoint)?;
-            return Ok(Forwarded { response, upstream, endpoint, timings, tunnel: Some(tunnel) });
+            return Ok(Forwarded { response, upstream, endpoint, tunnel: Some(tunnel) });
         }
         let (mut parts, incoming) = response.into_parts();
         headers::answer(&mut parts.headers, &settings.response_headers);
@@ -375,7 +368,7 @@ impl Attempt<'_> {
         parts.version = http::Version::HTTP_11;
         watch.begin_again(settings.timeouts.idle);
         let response = Response::from_parts(parts, Body::new(incoming, watch, hold));
-        Ok(Forwarded { response, upstream, endpoint, timings, tunnel: None })
+        Ok(Forwarded { response, upstream, endpoint, tunnel: None })
     }
 }
 

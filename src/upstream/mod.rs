@@ -26,6 +26,7 @@ mod headers;
 mod health;
 mod pool;
 pub mod settings;
+mod spare;
 mod target;
 mod tls;
 mod tunnel;
@@ -37,7 +38,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Response;
 use jiff::Timestamp;
@@ -76,21 +76,8 @@ pub struct Forwarded {
     pub upstream: Name,
     /// Which endpoint, by its URL.
     pub endpoint: Arc<str>,
-    /// Where the time went.
-    pub timings: Timings,
     /// For an upgraded connection: tells its end.
     pub tunnel: Option<oneshot::Receiver<Ended>>,
-}
-
-/// Where the time went before the answer's head.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Timings {
-    /// Waiting for a place.
-    pub queue: Duration,
-    /// Finding or making a connection.
-    pub connect: Duration,
-    /// From the request's first byte to the answer's head.
-    pub first_byte: Duration,
 }
 
 impl Pools {
@@ -103,14 +90,14 @@ impl Pools {
     ///
     /// # Errors
     /// [`ForwardError`] when there is no answer. Dropping the future takes the request back: its connection is closed.
-    pub async fn forward(
-        &self,
+    pub fn forward<'a>(
+        &'a self,
         allowed: Allowed,
-        upstreams: &Upstreams,
+        upstreams: &'a Upstreams,
         leases: &Leases,
         now: Timestamp,
-    ) -> Result<Forwarded, ForwardError> {
-        Exchange::of(allowed, leases, now).run(self, upstreams).await
+    ) -> impl Future<Output = Result<Forwarded, ForwardError>> + use<'a> {
+        Exchange::of(allowed, leases, now).run(self, upstreams)
     }
 
     /// The pool of an endpoint. A new endpoint means that the configuration has changed: what it no longer names goes.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::body::Progress;
+use super::body::{Progress, Timer};
 use super::connect::{Dial, Fresh, Sender1, Sender2};
 use super::dials::Dials;
 use super::endpoint::{Counted, Endpoint};
@@ -31,6 +31,8 @@ pub(super) struct Pool {
     /// What ALPN gave last, where that is not known before.
     speaks_http1: Cell<bool>,
     tidying: Cell<bool>,
+    /// Timers of exchanges that have ended.
+    timers: RefCell<Vec<Timer>>,
 }
 
 struct Idle {
@@ -91,9 +93,19 @@ impl Drop for Stream {
 }
 
 impl Hold {
-    /// The exchange has ended cleanly.
-    pub(super) fn give_back(self) {
+    /// A timer of an exchange that has ended, if there is one.
+    pub(super) fn timer(&self) -> Option<Timer> {
+        self.pool.timers.borrow_mut().pop()
+    }
+
+    /// The exchange has ended cleanly; its timer is for the next one.
+    pub(super) fn give_back(self, timer: Option<Timer>) {
         let Self { connection, sending, pool, .. } = self;
+        let mut timers = pool.timers.borrow_mut();
+        if timers.len() < pool.limits.idle {
+            timers.extend(timer);
+        }
+        drop(timers);
         if let Held::Http1(line) = connection
             && sending.is_none_or(|progress| progress.whole())
         {
@@ -114,6 +126,7 @@ impl Pool {
             dials: Dials::default(),
             speaks_http1: Cell::new(false),
             tidying: Cell::new(false),
+            timers: RefCell::default(),
         })
     }
 

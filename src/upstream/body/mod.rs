@@ -7,4 +7,4 @@ mod watch;
 
 pub(super) use request::{Failure, Limits, Progress, RequestBody};
 pub use response::Body;
-pub(super) use watch::Watch;
+pub(super) use watch::{Timer, Watch};

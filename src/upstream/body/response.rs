@@ -25,9 +25,9 @@ struct Streaming {
 }
 
 impl Body {
-    pub(in crate::upstream) fn new(incoming: Incoming, watch: Watch, hold: Hold) -> Self {
+    pub(in crate::upstream) fn new(incoming: Incoming, mut watch: Watch, hold: Hold) -> Self {
         if incoming.is_end_stream() {
-            hold.give_back();
+            hold.give_back(watch.take_timer());
             return Self(None);
         }
         Self(Some(Streaming { incoming, watch, hold: Some(hold) }))
@@ -58,7 +58,7 @@ impl Streaming {
 
     fn ended(&mut self) {
         if let Some(hold) = self.hold.take() {
-            hold.give_back();
+            hold.give_back(self.watch.take_timer());
         }
     }
 }

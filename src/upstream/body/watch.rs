@@ -12,18 +12,32 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::lease::Lease;
 use crate::upstream::error::{Deadline, StreamError};
 
+/// A timer that was set before and may ring for nothing.
+pub(in crate::upstream) type Timer = Pin<Box<Sleep>>;
+
 /// What can cut a body.
 pub(in crate::upstream) struct Watch {
     lease: Rc<Lease>,
     idle: Duration,
     total: Option<Instant>,
     waiting_since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
 }
 
 impl Watch {
     pub(in crate::upstream) const fn new(lease: Rc<Lease>, idle: Duration, total: Option<Instant>) -> Self {
         Self { lease, idle, total, waiting_since: None, timer: None }
+    }
+
+    /// With a timer that another watch has used: to set one costs more than to look at it for nothing.
+    pub(in crate::upstream) fn with(mut self, timer: Option<Timer>) -> Self {
+        self.timer = timer;
+        self
+    }
+
+    /// Gives up the timer, for the next watch.
+    pub(in crate::upstream) fn take_timer(&mut self) -> Option<Timer> {
+        self.timer.take()
     }
 
     /// A piece has come: may it pass?

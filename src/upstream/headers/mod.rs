@@ -3,6 +3,7 @@
 //! own. `Connection: X-Auth-User` (GHSA-w9mr-28mw-j8hg) therefore removes the client's field and never ours.
 
 mod identity;
+mod names;
 mod origin;
 mod reserved;
 

@@ -3,15 +3,13 @@
 //! Names are compared as a service might see them: in any case, and with every character that is no letter or digit
 //! counted as `-`. CGI and its heirs turn `X-Auth-User`, `x_auth_user` and `X.Auth.User` into one variable.
 
-use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use http::header::{CONNECTION, HOST};
 use http::{HeaderMap, HeaderName};
 
+use super::names::Names;
 use crate::request;
-
-/// Longer names are compared with nothing: no name that means something is that long.
-const LONGEST: usize = 64;
 
 /// Fields of one connection, never forwarded.
 const HOP_BY_HOP: &[&str] =
@@ -56,78 +54,71 @@ const NOT_IN_TRAILERS: &[&str] = &[
     "retry-after",
 ];
 
-/// The names of every identity header that any upstream is configured with: what one service trusts, a client must not
-/// send to any.
-#[derive(Debug, Default)]
-pub(in crate::upstream) struct Reserved(HashSet<Box<[u8]>>);
+/// Fields that lead a client around the gateway (`Alt-Svc`, RFC 7838) or ask it for a proxy's credential.
+const NOT_IN_ANSWERS: &[&str] = &["alt-svc", "proxy-connection", "proxy-authenticate", "proxy-authentication-info"];
+
+static CONNECTIONS: LazyLock<Names> = LazyLock::new(|| Names::of(HOP_BY_HOP.iter().copied()));
+static ANSWERS: LazyLock<Names> = LazyLock::new(|| Names::of(HOP_BY_HOP.iter().chain(NOT_IN_ANSWERS).copied()));
+static TRAILERS: LazyLock<Names> = LazyLock::new(|| Names::of(NOT_IN_TRAILERS.iter().copied()));
+static SPELLED: LazyLock<Names> = LazyLock::new(|| Names::of(OTHERWISE_SPELLED.iter().copied()));
+
+/// What only the gateway may say, with the names of every identity header that any upstream is configured with: what one
+/// service trusts, a client must not send to any.
+#[derive(Debug)]
+pub(in crate::upstream) struct Reserved(Names);
 
 impl Reserved {
     pub(in crate::upstream) fn new<'a>(identity: impl Iterator<Item = &'a HeaderName>) -> Self {
-        Self(identity.map(|name| Plain::of(name).as_bytes().into()).collect())
+        let fixed = HOP_BY_HOP.iter().chain(OURS).copied().chain(["content-length"]);
+        Self(Names::of(fixed.chain(identity.map(HeaderName::as_str))))
     }
 
     /// Takes out of a request's head all that a client must not say: what belongs to its connection, what `Connection`
     /// names, and what only the gateway says; `owned` are the names that rules set or remove.
     pub(in crate::upstream) fn strip(&self, headers: &mut HeaderMap, owned: &[HeaderName]) {
         remove_named_by_connection(headers);
-        let owned = Owned::of(owned);
-        retain(headers, |plain| !self.holds(plain) && !owned.holds(plain));
+        let owned = Names::of(owned.iter().map(HeaderName::as_str));
+        retain(headers, |name| !self.holds(name) && !owned.hold(name));
     }
 
     /// Takes out of a request's trailers what may not stand there: many services read trailers as if they were fields of
     /// the head.
     pub(in crate::upstream) fn strip_trailers(&self, trailers: &mut HeaderMap, owned: &[HeaderName]) {
-        let owned = Owned::of(owned);
-        retain(trailers, |plain| !self.holds(plain) && !owned.holds(plain) && !is_one_of(plain, NOT_IN_TRAILERS));
+        let owned = Names::of(owned.iter().map(HeaderName::as_str));
+        retain(trailers, |name| !self.holds(name) && !owned.hold(name) && !TRAILERS.hold(name));
     }
 
     /// Whether only the gateway may set the field.
-    fn holds(&self, plain: &Plain<'_>) -> bool {
-        is_hop_by_hop(plain)
-            || is_ours(plain)
-            || self.0.contains(plain.as_bytes())
-            || is_one_of(plain, &["content-length"])
-            || (plain.folded && is_one_of(plain, OTHERWISE_SPELLED))
-    }
-}
-
-/// Names that rules set or remove.
-struct Owned<'a>(Vec<Plain<'a>>);
-
-impl<'a> Owned<'a> {
-    fn of(names: &'a [HeaderName]) -> Self {
-        Self(names.iter().map(Plain::of).collect())
-    }
-
-    fn holds(&self, plain: &Plain<'_>) -> bool {
-        self.0.iter().any(|owned| owned.as_bytes() == plain.as_bytes())
+    fn holds(&self, name: &HeaderName) -> bool {
+        self.0.hold(name)
+            || is_of_our_families(name)
+            || (SPELLED.hold(name) && !OTHERWISE_SPELLED.contains(&name.as_str()))
     }
 }
 
 /// Whether a rule of the configuration may not touch `name`, because the gateway owns it.
 pub fn is_owned(name: &HeaderName) -> bool {
-    let plain = Plain::of(name);
-    name == HOST || is_one_of(&plain, &["content-length", "trailer"]) || is_hop_by_hop(&plain) || is_ours(&plain)
+    let fixed = Names::of(OURS.iter().copied().chain(["content-length", "trailer"]));
+    name == HOST || fixed.hold(name) || CONNECTIONS.hold(name) || is_of_our_families(name)
 }
 
-/// Takes out of an answer's head what belongs to the upstream's connection, what would lead clients around the gateway
-/// (`Alt-Svc`, RFC 7838), and names that only the gateway uses.
+/// Takes out of an answer's head what belongs to the upstream's connection, what would lead clients around the gateway,
+/// and names that only the gateway uses.
 pub(in crate::upstream) fn strip_response(headers: &mut HeaderMap) {
     remove_named_by_connection(headers);
-    retain(headers, |plain| {
-        !is_hop_by_hop(plain)
-            && !is_one_of(plain, &["alt-svc", "proxy-connection", "proxy-authenticate", "proxy-authentication-info"])
-            && !plain.as_bytes().starts_with(b"x-portcullis-")
-    });
+    retain(headers, |name| !ANSWERS.hold(name) && !Names::begins(name, "x-portcullis-"));
 }
 
 /// Takes out of an answer's trailers what may not stand there.
 pub(in crate::upstream) fn strip_response_trailers(trailers: &mut HeaderMap) {
-    retain(trailers, |plain| !is_hop_by_hop(plain) && !is_one_of(plain, NOT_IN_TRAILERS) && !is_ours(plain));
+    let ours = Names::of(OURS.iter().copied());
+    retain(trailers, |name| {
+        !CONNECTIONS.hold(name) && !TRAILERS.hold(name) && !ours.hold(name) && !is_of_our_families(name)
+    });
 }
 
-fn retain(headers: &mut HeaderMap, keep: impl Fn(&Plain<'_>) -> bool) {
-    let gone: Vec<HeaderName> = headers.keys().filter(|name| !keep(&Plain::of(name))).cloned().collect();
+fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| !keep(name)).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
@@ -135,7 +126,11 @@ fn retain(headers: &mut HeaderMap, keep: impl Fn(&Plain<'_>) -> bool) {
 
 /// Fields that `Connection` names are of this connection only, in any case.
 fn remove_named_by_connection(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
+    let Some(first) = headers.get(CONNECTION) else { return };
+    // What nearly every server says names no field that is not taken out anyway.
+    if [b"keep-alive".as_slice(), b"close"].contains(&first.as_bytes())
+        && headers.get_all(CONNECTION).iter().nth(1).is_none()
+    {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -149,42 +144,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-fn is_hop_by_hop(plain: &Plain<'_>) -> bool {
-    is_one_of(plain, HOP_BY_HOP)
-}
-
-fn is_ours(plain: &Plain<'_>) -> bool {
-    request::is_reserved(plain.name)
-        || is_one_of(plain, OURS)
-        || OUR_FAMILIES.iter().any(|family| plain.as_bytes().starts_with(family.as_bytes()))
-}
-
-fn is_one_of(plain: &Plain<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| name.as_bytes() == plain.as_bytes())
-}
-
-/// A field name in the spelling in which names are compared.
-struct Plain<'a> {
-    name: &'a HeaderName,
-    bytes: [u8; LONGEST],
-    length: usize,
-    /// Whether it differs from the name as it was sent.
-    folded: bool,
-}
-
-impl<'a> Plain<'a> {
-    /// `HeaderName` is lower case already.
-    fn of(name: &'a HeaderName) -> Self {
-        let text = name.as_str().as_bytes();
-        let mut plain = Self { name, bytes: [0; LONGEST], length: text.len().min(LONGEST), folded: false };
-        for (to, from) in plain.bytes.iter_mut().zip(text) {
-            *to = if from.is_ascii_alphanumeric() { *from } else { b'-' };
-            plain.folded |= *to != *from;
-        }
-        plain
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
+/// Whether it is of a family that only the gateway, or what stands before it, may say.
+fn is_of_our_families(name: &HeaderName) -> bool {
+    request::is_reserved(name) || OUR_FAMILIES.iter().any(|family| Names::begins(name, family))
 }

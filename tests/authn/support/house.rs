@@ -72,7 +72,7 @@ impl House {
         let arrival = Arrival::of(&request, self.clock.now());
         let settings = IntakeSettings { max_head_bytes: 1 << 20, ..IntakeSettings::default() };
         let request = request.map(|()| Body::Empty);
-        let received = Received::intake(request, connection.clone(), &arrival, &settings).unwrap();
+        let received = Received::intake(Box::new(request), connection.clone(), &arrival, &settings).unwrap();
         match self.routes.resolve(received).unwrap() {
             Resolved::Route(routed) => extract(routed).unwrap(),
             Resolved::Own(_) => panic!("not a route"),
