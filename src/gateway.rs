@@ -48,7 +48,6 @@ pub struct Gateway {
 }
 
 /// What an admitted request is answered with.
-#[expect(clippy::large_enum_variant, reason = "nearly every request is forwarded, and a box for each would cost more")]
 enum Answer {
     Forwarded(Forwarded),
     Own(Response<Bytes>),

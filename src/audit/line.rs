@@ -49,8 +49,7 @@ impl<'a> Line<'a> {
     /// A string.
     pub(super) fn text(&mut self, member: &str, value: &str) -> &mut Self {
         self.raw(member);
-        // No early way out: so that many bytes are looked at in one step.
-        let plain = value.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+        let plain = is_plain(value.as_bytes());
         if plain {
             self.bytes.push(b'"');
             self.raw(value);
@@ -152,6 +151,24 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Whether no byte has to be escaped: controls, `"`, `\`. Eight bytes are looked at in one step, since values are short.
+fn is_plain(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let below = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word & HIGH;
+    let found = |chunk: [u8; 8]| {
+        let word = u64::from_ne_bytes(chunk);
+        let equals = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        below(word, b' ') | equals(b'"') | equals(b'\\')
+    };
+    let (chunks, rest) = text.as_chunks::<8>();
+    let mut last = [b'a'; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    chunks.iter().fold(found(last), |all, chunk| all | found(*chunk)) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -187,6 +204,20 @@ mod tests {
                 line.socket(member!(first "s"), parsed).address(member!("i"), Some(parsed.ip()));
             });
             assert_eq!(written, format!("before\n{{\"s\":\"{parsed}\",\"i\":\"{}\"}}\n", parsed.ip()));
+        }
+    }
+
+    #[test]
+    fn every_byte_that_needs_an_escape_is_seen_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let needs = byte < b' ' || byte == b'"' || byte == b'\\';
+            for (length, at) in [(1, 0), (7, 6), (8, 0), (8, 7), (9, 8), (17, 3), (17, 16)] {
+                for around in [b'a', 0xff, 0x80, b' ', b'!'] {
+                    let mut text = vec![around; length];
+                    text[at] = byte;
+                    assert_eq!(super::is_plain(&text), !needs, "{byte:#x} at {at} of {length} between {around:#x}");
+                }
+            }
         }
     }
 

@@ -162,8 +162,7 @@ impl Trail {
             }
             facts.policy = Some(version.clone());
         }
-        self.passed(Stage::Decided);
-        self.recorder.meters().decisions.observe(self.exchange.started.elapsed());
+        self.recorder.meters().decisions.observe(self.passed(Stage::Decided));
     }
 
     /// Reserves the place of the final record. `false`: there is none, and the request must not be forwarded.
@@ -214,14 +213,17 @@ impl Trail {
         self.exchange.facts.borrow_mut().complete = true;
     }
 
-    fn passed(&self, stage: Stage) {
-        let at = Some(micros(self.exchange.started.elapsed()));
+    /// How long that took since the arrival.
+    fn passed(&self, stage: Stage) -> Duration {
+        let elapsed = self.exchange.started.elapsed();
+        let at = Some(micros(elapsed));
         let mut facts = self.exchange.facts.borrow_mut();
         match stage {
             Stage::Identified => facts.identified = at,
             Stage::Decided => facts.decided = at,
             Stage::Answered => facts.answered = at,
         }
+        elapsed
     }
 
     fn cut_reason(&self) -> Reason {
@@ -242,11 +244,12 @@ impl Drop for Trail {
             self.ended(reason, None);
         }
         self.recorder.open.borrow_mut().try_remove(self.key);
-        self.exchange.count(self.recorder.meters());
+        let total = self.exchange.started.elapsed();
+        self.exchange.count(self.recorder.meters(), total);
         let exchange = &self.exchange;
         match self.slot.take() {
-            Some(slot) => slot.fill(|lines| exchange.render(lines, "request"), &self.recorder),
-            None => self.recorder.push_refusal(|lines| exchange.render(lines, "request")),
+            Some(slot) => slot.fill(|lines| exchange.render(lines, "request", total), &self.recorder),
+            None => self.recorder.push_refusal(|lines| exchange.render(lines, "request", total)),
         }
     }
 }
@@ -257,22 +260,22 @@ impl Exchange {
     }
 
     pub(super) fn render_opened(&self, lines: &mut Vec<u8>) {
-        self.render(lines, "opened");
+        self.render(lines, "opened", self.started.elapsed());
     }
 
-    fn count(&self, meters: &crate::telemetry::Meters) {
+    fn count(&self, meters: &crate::telemetry::Meters, total: Duration) {
         let facts = self.facts.borrow();
         match facts.reason {
             Some(reason) => meters.refused(reason).add(1),
             None => meters.allowed.add(1),
         }
-        meters.durations.observe(self.started.elapsed());
+        meters.durations.observe(total);
         meters.bytes_in.add(self.bytes_in.load(Ordering::Relaxed));
         meters.bytes_out.add(self.bytes_out.get());
         meters.in_flight.add(-1);
     }
 
-    fn render(&self, lines: &mut Vec<u8>, kind: &'static str) {
+    fn render(&self, lines: &mut Vec<u8>, kind: &'static str, total: Duration) {
         let facts = self.facts.borrow();
         let host = self.arrival.stated_host();
         let record = Record {
@@ -304,7 +307,7 @@ impl Exchange {
                 identified: facts.identified,
                 decided: facts.decided,
                 answered: facts.answered,
-                total: micros(self.started.elapsed()),
+                total: micros(total),
             },
             detail: facts.detail.as_deref().map(|detail| bounded(detail, MAX_DETAIL)),
         };

@@ -1,23 +1,21 @@
 //! The body of an answer on its way out: it keeps its exchange open until it ends, and shows when the client holds it up.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::pace::{Exchange, Pace};
+use super::pace::Exchange;
 
 /// A body that is watched.
 pub(super) struct Answer<B> {
     body: B,
     held: Held,
-    _exchange: Exchange,
 }
 
 impl<B> Answer<B> {
-    pub(super) fn new(body: B, pace: Arc<Pace>, exchange: Exchange) -> Self {
-        Self { body, held: Held { pace, holds: false }, _exchange: exchange }
+    pub(super) fn new(body: B, exchange: Exchange) -> Self {
+        Self { body, held: Held { exchange, holds: false } }
     }
 }
 
@@ -44,22 +42,22 @@ impl<B: Body + Unpin> Body for Answer<B> {
     }
 }
 
-/// Whether this body waits to be asked for more.
+/// The open exchange, and whether its body waits to be asked for more.
 struct Held {
-    pace: Arc<Pace>,
+    exchange: Exchange,
     holds: bool,
 }
 
 impl Held {
     fn hold(&mut self) {
         self.holds = true;
-        self.pace.holds();
+        self.exchange.pace().holds();
     }
 
     fn release(&mut self) {
         if self.holds {
             self.holds = false;
-            self.pace.no_longer_holds();
+            self.exchange.pace().no_longer_holds();
         }
     }
 }

@@ -96,7 +96,7 @@ impl Pace {
 
     /// A request has been read.
     pub(super) fn begin(self: &std::sync::Arc<Self>) -> Exchange {
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.count_open(1);
         Exchange(self.clone())
     }
 
@@ -166,6 +166,11 @@ impl Pace {
         self.held.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// One thread at a time counts, so nobody else stores between the two.
+    fn count_open(&self, by: i32) {
+        self.open.store(self.open.load(Ordering::Relaxed).saturating_add_signed(by), Ordering::Relaxed);
+    }
+
     /// Whether a request is open.
     pub(super) fn is_busy(&self) -> bool {
         self.open.load(Ordering::Relaxed) > 0
@@ -213,6 +218,13 @@ impl Pace {
     }
 }
 
+impl Exchange {
+    /// The pace of its connection.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.0
+    }
+}
+
 impl Clone for Exchange {
     fn clone(&self) -> Self {
         self.0.begin()
@@ -224,7 +236,7 @@ impl Drop for Exchange {
         let pace = &self.0;
         pace.waiting.store(IDLE, Ordering::Relaxed);
         pace.since.store(pace.elapsed(), Ordering::Relaxed);
-        pace.open.fetch_sub(1, Ordering::Relaxed);
+        pace.count_open(-1);
     }
 }
 

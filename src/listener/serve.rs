@@ -121,7 +121,7 @@ impl<S: Service> Front<S> {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 self.pace.becomes_tunnel();
             }
-            Ok(response.map(|body| Answer::new(body, self.pace.clone(), exchange)))
+            Ok(response.map(|body| Answer::new(body, exchange)))
         }
     }
 
@@ -130,7 +130,7 @@ impl<S: Service> Front<S> {
         let exchange = self.pace.begin();
         self.hall.report_request(&self.resident.connection(), EventKind::Redirected);
         let response = self.say_close(redirect::answer(request, port));
-        response.map(|body| Answer::new(body, self.pace.clone(), exchange))
+        response.map(|body| Answer::new(body, exchange))
     }
 
     /// HTTP/1.1 ends a connection in an answer, so that no request on its way is lost; HTTP/2 has GOAWAY.

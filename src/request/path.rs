@@ -90,7 +90,7 @@ impl CanonicalPath {
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let rest = text.strip_prefix('/').ok_or(PathError::Relative)?;
         let mut forms = PathForms::NONE;
-        let mut segments = rest.split('/').peekable();
+        let mut segments = rest.as_bytes().split(|byte| *byte == b'/').peekable();
         while let Some(segment) = segments.next() {
             // An empty last segment is only the slash that the path ends with.
             forms.empty_segments |= segment.is_empty() && segments.peek().is_some();
@@ -127,8 +127,8 @@ impl fmt::Debug for CanonicalPath {
     }
 }
 
-fn inspect_segment(segment: &str, forms: &mut PathForms) -> Result<(), PathError> {
-    let mut bytes = segment.as_bytes().iter();
+fn inspect_segment(segment: &[u8], forms: &mut PathForms) -> Result<(), PathError> {
+    let mut bytes = segment.iter();
     let mut encoded = false;
     while let Some(&byte) = bytes.next() {
         match byte {
@@ -153,8 +153,8 @@ fn inspect_segment(segment: &str, forms: &mut PathForms) -> Result<(), PathError
 }
 
 /// An upstream that decodes before it splits sees the parts of an encoded slash as segments: they obey the same rules.
-fn inspect_decoded(segment: &str, forms: &mut PathForms) -> Result<(), PathError> {
-    let decoded = percent_encoding::percent_decode_str(segment).decode_utf8().map_err(|_| PathError::NotUtf8)?;
+fn inspect_decoded(segment: &[u8], forms: &mut PathForms) -> Result<(), PathError> {
+    let decoded = percent_encoding::percent_decode(segment).decode_utf8().map_err(|_| PathError::NotUtf8)?;
     // On the decoded text: the digits behind `%25` may be encoded, too (`%25%32%65` is `%2e` is `.`).
     if decoded.split('%').skip(1).any(|rest| starts_with_hex_pair(rest.as_bytes())) {
         return Err(PathError::DoubleEncoding);
@@ -162,13 +162,13 @@ fn inspect_decoded(segment: &str, forms: &mut PathForms) -> Result<(), PathError
     if decoded.contains('/') {
         forms.empty_segments |= decoded.split('/').any(str::is_empty);
     }
-    decoded.split('/').try_for_each(refuse_dots)
+    decoded.as_bytes().split(|byte| *byte == b'/').try_for_each(refuse_dots)
 }
 
 /// `..;x` is `..` to a server that knows path parameters.
-fn refuse_dots(segment: &str) -> Result<(), PathError> {
-    match segment.split(';').next() {
-        Some("." | "..") => Err(PathError::DotSegment),
+fn refuse_dots(segment: &[u8]) -> Result<(), PathError> {
+    match segment {
+        [b'.'] | [b'.', b'.'] | [b'.', b';', ..] | [b'.', b'.', b';', ..] => Err(PathError::DotSegment),
         _ => Ok(()),
     }
 }
@@ -183,7 +183,7 @@ const fn is_path_character(byte: u8) -> bool {
 
 /// One segment decoded once. Only for segments that were inspected, so nothing is lost.
 pub(crate) fn decode(segment: &str) -> Cow<'_, str> {
-    if segment.contains('%') {
+    if segment.bytes().any(|byte| byte == b'%') {
         percent_encoding::percent_decode_str(segment).decode_utf8_lossy()
     } else {
         Cow::Borrowed(segment)

@@ -56,11 +56,14 @@ impl TraceContext {
 
     fn begin() -> Self {
         let (trace, parent) = (Hex::<16>::of(random_bytes()), Hex::<8>::of(random_bytes()));
-        let parts = ["00-", trace.as_str(), "-", parent.as_str(), "-00"];
-        let mut text = [b'0'; 55];
-        for (to, from) in text.iter_mut().zip(parts.iter().flat_map(|part| part.bytes())) {
-            *to = from;
-        }
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let mut write = |from: usize, digits: &str| {
+            for (to, digit) in text.iter_mut().skip(from).zip(digits.bytes()) {
+                *to = digit;
+            }
+        };
+        write(3, trace.as_str());
+        write(36, parent.as_str());
         Self { text, kept: false }
     }
 

@@ -15,7 +15,6 @@ use crate::request::{CanonicalPath, Host, PathForms, Received};
 
 /// Where a request leads.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every request is routed, and a box for each would cost more")]
 pub enum Resolved {
     /// To a route.
     Route(Routed),

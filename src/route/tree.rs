@@ -55,7 +55,11 @@ impl Node {
         let Some(rest) = rest else {
             return (!self.ends.is_empty()).then_some(&*self.ends);
         };
-        let (segment, next) = rest.split_once('/').map_or((rest, None), |(segment, next)| (segment, Some(next)));
+        let slash = rest.bytes().position(|byte| byte == b'/');
+        let (segment, next) = match slash.and_then(|slash| rest.split_at_checked(slash)) {
+            Some((segment, next)) => (segment, next.strip_prefix('/')),
+            None => (rest, None),
+        };
         let segment = decode(segment);
         if let Some(node) = self.literals.get(&*segment)
             && let Some(found) = node.descend(next, values)

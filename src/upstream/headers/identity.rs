@@ -91,7 +91,7 @@ fn scalar(value: &Value) -> Option<Cow<'_, str>> {
 
 /// Elements in one field; none is no field at all, which is what an empty list means to the service.
 fn joined<'a, 'e>(elements: impl Iterator<Item = &'e str>, separator: char) -> Result<Option<Cow<'a, str>>, ()> {
-    let mut text = String::new();
+    let mut text = String::with_capacity(64);
     for element in elements {
         if element.contains(separator) || !is_encodable(element) {
             return Err(());
