@@ -71,7 +71,7 @@ CASES = {
         "Opaque tokens",
         ["portcullis", "nginx"],
         {"opaque": Opaque("opaque token, answer of introspection cached", 20_000, 2_000, KEPT, token="token.opaque")},
-        cannot={"haproxy": "cannot ask about a token", "envoy": "asks only through a service of one's own (ext_authz), and remembers nothing"},
+        cannot={"haproxy": "asks only through a program of one's own (Lua)", "envoy": "asks only through a service of one's own (ext_authz)"},
     ),
     "bodies": Case(
         "Bodies",
@@ -100,8 +100,9 @@ CASES = {
         "Messages",
         ["portcullis", "nginx", "haproxy", "envoy"],
         {
-            "grpc": Messages("gRPC, bidirectional stream: 4 connections of 8 calls", 128_000, 12_800, "grpc", (4, 8)),
-            "websocket": Messages("WebSocket: 16 connections", 24_000, 3_200, "websocket", (16,)),
+            "websocket": Messages("WebSocket echo: 16 connections", 24_000, 3_200, "websocket", (16,)),
+            "grpc": Messages("gRPC echo, bidirectional: 16 connections of one call", 24_000, 3_200, "grpc", (16, 1)),
+            "grpc-many": Messages("gRPC echo, bidirectional: 4 connections of 8 calls", 96_000, 12_800, "grpc", (4, 8)),
         },
         cannot={"floor": "knows neither"},
     ),

@@ -57,6 +57,8 @@ def arguments():
         for name in given:
             if name not in known:
                 parser.error(f"{name} is none of {','.join(known)}")
+    if options.peers:
+        options.cases = [name for name in options.cases if set(options.peers) & set(CASES[name].peers)]
     return options
 
 

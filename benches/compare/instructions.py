@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Instructions and allocations of one request on the hot path, counted by callgrind: the same on a busy machine as on an
 idle one. Everything in the process counts, the audit writer included; the kernel does not.
 

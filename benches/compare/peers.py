@@ -1,9 +1,9 @@
-"""All proxies of the comparison, in the order of its tables."""
+"""All proxies of the comparison, in the order of its tables, and where they run: other measures need only this module."""
 
 from envoy import Envoy, EnvoyWithLog
 from haproxy import Haproxy
 from nginx import Nginx, Upstream
-from peer import Peer, Place, Running, free_port, listening, resident
+from peer import Peer, Place, Running, free_port
 from portcullis import ManyRoutes, Portcullis, TwoWorkers
 
 

@@ -49,7 +49,8 @@ def setting(measured):
     averages = [average for what in each for average in what["load_average"]]
     if not averages:
         return ["Nothing is measured yet."]
-    lines = [f"Measured on {'; '.join(sorted({what['machine'] for what in each}))}; load average {min(averages):.1f} to {max(averages):.1f}."]
+    days = sorted({what["begun"][:10] for what in each})
+    lines = [f"Measured {' and '.join(days)} on {'; '.join(sorted({what['machine'] for what in each}))}; load average {min(averages):.1f} to {max(averages):.1f}."]
     versions = sorted({version for what in each for version in what["versions"]})
     lines += [f"Sources {', '.join(sorted({what['revision'] for what in each}))}; {', '.join(versions)}."]
     rounds = sorted({what["rounds"] for name, what in measured.items() if not CASES[name].holds})

@@ -15,47 +15,52 @@ class Target:
     case: str
     text: str
     bound: float
-    # The quotient; `None` when something of it was not measured.
+    # What is divided by what; `None` when something of it was not measured.
     measured: Callable
     # Whether the quotient should be at least the bound, not at most.
     at_least: bool = False
 
     def verdict(self, results):
-        """(the quotient as text, the verdict)"""
-        value = self.measured(results)
-        if value is None:
-            return "", "not measured"
+        """The two figures, their quotient, and the verdict."""
+        measured = self.measured(results)
+        if measured is None:
+            return "", "", "not measured"
+        value = measured[0] / measured[1]
         met = value >= self.bound - TOLERANCE if self.at_least else value <= self.bound + TOLERANCE
-        return f"{value:.2f}", "met" if met else "**not met**"
+        return " / ".join(f"{figure:,.{1 if figure < 1000 else 0}f}" for figure in measured), f"{value:.2f}", "met" if met else "**not met**"
 
 
 def against(case, load, other, name="us", ours="portcullis"):
     """A median of ours by the other's."""
 
-    def quotient(results):
+    def measured(results):
         mine, theirs = (results.median(case, load, peer, name) for peer in (ours, other))
-        return mine / theirs if mine is not None and theirs else None
+        return (mine, theirs) if mine is not None and theirs else None
 
-    return quotient
+    return measured
 
 
 def within(case, load, name, bound):
-    def quotient(results):
-        value = results.median(case, load, "portcullis", name)
-        return None if value is None else value / bound
+    """A median of ours by what it may be."""
 
-    return quotient
+    def measured(results):
+        value = results.median(case, load, "portcullis", name)
+        return None if value is None else (value, bound)
+
+    return measured
 
 
 def cold(load, algorithm):
-    def quotient(results):
+    """What a token costs that was never seen by what it may, which rests on the other figures of the run."""
+
+    def measured(results):
         new, known = (results.median("tokens", which, "portcullis", "us") for which in (load, "cached"))
         if new is None or known is None:
             return None
         verification = results.case("tokens")["verification"][algorithm]
-        return new / (known + VERIFICATIONS * verification + BOOKKEEPING_US)
+        return new, known + VERIFICATIONS * verification + BOOKKEEPING_US
 
-    return quotient
+    return measured
 
 
 def ratio(case, load, text, other, title, bound, **how):
@@ -88,8 +93,6 @@ TARGETS = [
 
 
 def table(results):
-    lines = ["| case | target | measured, as a quotient | verdict |", "|---|---|--:|---|"]
-    for target in TARGETS:
-        value, verdict = target.verdict(results)
-        lines.append(f"| {target.case} | {target.text} | {value} | {verdict} |")
+    lines = ["| case | target | measured | quotient | verdict |", "|---|---|--:|--:|---|"]
+    lines += [f"| {target.case} | {target.text} | {' | '.join(target.verdict(results))} |" for target in TARGETS]
     return lines
