@@ -101,7 +101,7 @@ impl Gateway {
                 Ok(Answer::Forwarded(forwarded)) => AnswerBody::forwarded(forwarded, trail),
                 Ok(Answer::Own(response)) => AnswerBody::own(response, trail),
                 Err(rejection) => {
-                    let verdict = rejection.verdict(trail.conceals(), trail.authority().as_deref());
+                    let verdict = rejection.verdict(trail.conceals(), trail.forms(), trail.authority().as_deref());
                     trail.ended(verdict.recorded, rejection.detail());
                     AnswerBody::own(render(&verdict, style, &id), trail)
                 }

@@ -67,7 +67,8 @@ macro_rules! smoke {
 }
 
 smoke! {
-    authorization certificate claim_path claims dpop forwarded_for head host introspection jwks path signed_introspection spiffe_id token toml traceparent
+    authorization certificate claim_path claims dpop forwarded_for head header_rule host introspection jwks path
+    proxy_header signed_introspection spiffe_id token toml traceparent
 }
 
 fn holds_over_its_corpus_and_mutations(name: &str) {

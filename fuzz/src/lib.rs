@@ -6,6 +6,7 @@
 mod config;
 mod credential;
 mod dpop;
+mod edge;
 mod identity;
 mod introspection;
 mod request;
@@ -23,10 +24,12 @@ pub const TARGETS: &[Target] = &[
     ("dpop", dpop::proof),
     ("forwarded_for", request::forwarded_for),
     ("head", request::head),
+    ("header_rule", edge::header_rule),
     ("host", request::host),
     ("introspection", introspection::plain),
     ("jwks", credential::jwks),
     ("path", request::path),
+    ("proxy_header", edge::proxy_header),
     ("signed_introspection", introspection::signed),
     ("spiffe_id", identity::spiffe_id),
     ("token", token::token),

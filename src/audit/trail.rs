@@ -16,7 +16,7 @@ use crate::authn::Identified;
 use crate::identity::{Name, Reason, TokenFacts};
 use crate::lease::Ended;
 use crate::policy::{Allowed, Denied, PolicyVersion, Watched};
-use crate::request::{Arrival, Connection, Received};
+use crate::request::{Arrival, Connection, PathForms, Received};
 use crate::route::Route;
 
 /// An exchange open for longer than this leaves an `opened` notice besides its final record.
@@ -65,6 +65,7 @@ struct Facts {
     authority: bool,
     route: Option<Name>,
     conceal: bool,
+    forms: PathForms,
     token: Option<Arc<TokenFacts>>,
     rule: Option<Name>,
     policy: Option<PolicyVersion>,
@@ -118,6 +119,12 @@ impl Trail {
         let mut facts = self.exchange.facts.borrow_mut();
         facts.source = Some(received.source());
         facts.authority = true;
+        facts.forms = received.path().forms();
+    }
+
+    /// The forms of the path that a route must admit by name.
+    pub fn forms(&self) -> PathForms {
+        self.exchange.facts.borrow().forms
     }
 
     /// The host that the client named, once it is known to be well-formed.

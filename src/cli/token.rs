@@ -14,6 +14,7 @@ use crate::authn::{Ask, Authenticator, AuthnError, Check, Inspection, Outcome, P
 use crate::config::{self, Loaded};
 use crate::identity::{Name, Secret};
 use crate::rejection::Rejection;
+use crate::request::PathForms;
 use crate::route::Route;
 use crate::telemetry::Clock;
 
@@ -128,7 +129,7 @@ fn meant<'l>(
 }
 
 fn reason(error: &AuthnError) -> &'static str {
-    Rejection::Authn(error.clone()).verdict(false, None).recorded.code()
+    Rejection::Authn(error.clone()).verdict(false, PathForms::NONE, None).recorded.code()
 }
 
 fn show_json(seen: &Inspection, routes: &[&Name], terminal: &Terminal) {

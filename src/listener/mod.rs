@@ -11,6 +11,7 @@ mod census;
 mod crowd;
 mod entrance;
 mod event;
+mod fragment;
 mod greeting;
 mod guests;
 mod hall;

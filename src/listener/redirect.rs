@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 
-use crate::request::Host;
+use crate::request::{FragmentCutOff, Host};
 
 /// Answers one request.
 pub(super) fn answer<B>(request: &Request<B>, port: u16) -> Response<Full<Bytes>> {
@@ -20,7 +20,7 @@ pub(super) fn answer<B>(request: &Request<B>, port: u16) -> Response<Full<Bytes>
             response
         }
         Some(_) => refusal(StatusCode::FORBIDDEN, "This address only redirects to https. Send the request there.\n"),
-        None => refusal(StatusCode::BAD_REQUEST, "The request names no host, or one that is malformed.\n"),
+        None => refusal(StatusCode::BAD_REQUEST, "The request names no host or target, or one that is malformed.\n"),
     }
 }
 
@@ -33,7 +33,7 @@ fn location<B>(request: &Request<B>, port: u16) -> Option<HeaderValue> {
     }
     let (host, _) = Host::parse_authority(stated).ok()?;
     let target = request.uri().path_and_query()?.as_str();
-    if !target.starts_with('/') {
+    if !target.starts_with('/') || request.extensions().get::<FragmentCutOff>().is_some() {
         return None;
     }
     let location = match port {

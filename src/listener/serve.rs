@@ -25,6 +25,7 @@ use super::answer::Answer;
 use super::census::Present;
 use super::crowd::Place;
 use super::event::EventKind;
+use super::fragment::{Fragments, Lookout};
 use super::guests::Stay;
 use super::hall::Hall;
 use super::limits::Limits;
@@ -34,7 +35,7 @@ use super::resident::Resident;
 use super::service::Service;
 use super::stream::{Stream, Transport};
 use super::workers::Phase;
-use crate::request::HttpVersion;
+use crate::request::{FragmentCutOff, HttpVersion};
 
 /// How a conversation ended that did not end well.
 pub(super) type Failed = (EventKind, Option<Box<str>>);
@@ -58,13 +59,16 @@ pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Resul
     if !speaks(&mut transport, hall).await? {
         return Ok(());
     }
-    let io = TokioIo::new(Stream::new(transport, pace.clone(), present));
+    let fragments = Arc::new(Fragments::default());
+    let lookout = (http == HttpVersion::Http1).then(|| Lookout::new(fragments.clone()));
+    let io = TokioIo::new(Stream::new(transport, pace.clone(), lookout, present));
     let front = Rc::new(Front {
         hall: hall.clone(),
         place: Cell::new(Some(place)),
         stay: hall.guests.enter(resident.connection().id, pace.clone()),
         resident,
         pace,
+        fragments,
         retired: Cell::new(false),
         http,
     });
@@ -72,7 +76,7 @@ pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Resul
         (Some(port), _) => {
             let service = front.clone();
             let service =
-                service_fn(move |request| future::ready(Ok::<_, Infallible>(service.redirect(&request, port))));
+                service_fn(move |request| future::ready(Ok::<_, Infallible>(service.redirect(request, port))));
             let connection = Box::pin(http1_builder(&hall.limits).serve_connection(io, service));
             Conversation::new(connection, http1::Connection::graceful_shutdown, front).hold().await
         }
@@ -99,6 +103,7 @@ struct Front<S> {
     stay: Stay,
     resident: Resident,
     pace: Arc<Pace>,
+    fragments: Arc<Fragments>,
     /// It says `Connection: close` in its next answer.
     retired: Cell<bool>,
     http: HttpVersion,
@@ -111,6 +116,7 @@ impl<S: Service> Front<S> {
     ) -> impl Future<Output = Result<Response<Answer<S::Body>>, Infallible>> + 'static {
         drop(self.place.take());
         let exchange = self.pace.begin();
+        self.tell_of_fragment(&mut request);
         if self.http == HttpVersion::Http2 && request.method() == Method::CONNECT {
             // A tunnel takes along what came with its request: the connection is not idle while one is open.
             request.extensions_mut().insert(exchange.clone());
@@ -125,12 +131,21 @@ impl<S: Service> Front<S> {
         }
     }
 
-    fn redirect(&self, request: &Request<Incoming>, port: u16) -> Response<Answer<Full<Bytes>>> {
+    fn redirect(&self, mut request: Request<Incoming>, port: u16) -> Response<Answer<Full<Bytes>>> {
         drop(self.place.take());
         let exchange = self.pace.begin();
+        self.tell_of_fragment(&mut request);
         self.hall.report_request(&self.resident.connection(), EventKind::Redirected);
-        let response = self.say_close(redirect::answer(request, port));
+        let response = self.say_close(redirect::answer(&request, port));
         response.map(|body| Answer::new(body, exchange))
+    }
+
+    /// A request that lost a fragment is the last one here: what else the client sends cannot be told from it.
+    fn tell_of_fragment<B>(&self, request: &mut Request<B>) {
+        if self.fragments.cut_off(request) {
+            request.extensions_mut().insert(FragmentCutOff);
+            self.retired.set(true);
+        }
     }
 
     /// HTTP/1.1 ends a connection in an answer, so that no request on its way is lost; HTTP/2 has GOAWAY.

@@ -13,6 +13,7 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::census::Present;
+use super::fragment::Lookout;
 use super::pace::Pace;
 
 /// What a client may still send, and for how long, when everything was said to it: a connection that is closed with
@@ -24,6 +25,8 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Stream {
     transport: Transport,
     pace: Arc<Pace>,
+    /// Looks for request lines of HTTP/1.1; `None` in HTTP/2.
+    lookout: Option<Lookout>,
     /// Nothing more is said; what still comes is read and dropped.
     lingering: Option<Lingering>,
     _present: Present,
@@ -64,8 +67,8 @@ impl Transport {
 }
 
 impl Stream {
-    pub(super) const fn new(transport: Transport, pace: Arc<Pace>, present: Present) -> Self {
-        Self { transport, pace, lingering: None, _present: present }
+    pub(super) const fn new(transport: Transport, pace: Arc<Pace>, lookout: Option<Lookout>, present: Present) -> Self {
+        Self { transport, pace, lookout, lingering: None, _present: present }
     }
 
     /// Ready when the client has closed its side as well, or has had its time.
@@ -96,8 +99,12 @@ impl AsyncRead for Stream {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let result = this.transport.poll_read(context, buffer);
-        if buffer.filled().len() > before {
+        let heard = buffer.filled().get(before..).unwrap_or_default();
+        if !heard.is_empty() {
             this.pace.heard();
+            if let Some(lookout) = this.lookout.as_mut().filter(|_| !this.pace.is_tunnel()) {
+                lookout.see(heard);
+            }
         }
         result
     }

@@ -12,7 +12,7 @@ use crate::authn::AuthnError;
 use crate::credential::CredentialError;
 use crate::identity::Reason;
 use crate::policy::Denied;
-use crate::request::IntakeError;
+use crate::request::{IntakeError, PathForms};
 use crate::route::RouteError;
 use crate::upstream::ForwardError;
 
@@ -65,16 +65,17 @@ impl Verdict {
         self
     }
 
-    /// The answer for an unknown path, while the record keeps the truth (POLICY semantics 10).
-    fn concealed(self) -> Self {
-        Self { recorded: self.recorded, ..Self::client(StatusCode::NOT_FOUND, Reason::RouteUnknown) }
+    /// The answer for an unknown path of these forms, while the record keeps the truth (POLICY semantics 10).
+    fn concealed(self, forms: PathForms) -> Self {
+        let unknown = if forms == PathForms::NONE { unknown() } else { ambiguous() };
+        Self { recorded: self.recorded, ..unknown }
     }
 }
 
 impl Rejection {
-    /// What is answered. `conceal`: the route hides from whoever has no access. `authority` is the host as the client
-    /// named it, for the address of the metadata in challenges.
-    pub fn verdict(&self, conceal: bool, authority: Option<&str>) -> Verdict {
+    /// What is answered. `conceal`: the route hides from whoever has no access, behind the answer for an unknown path of
+    /// these `forms`. `authority` is the host as the client named it, for the address of the metadata in challenges.
+    pub fn verdict(&self, conceal: bool, forms: PathForms, authority: Option<&str>) -> Verdict {
         let verdict = match self {
             Self::Intake(error) => intake(error),
             Self::Route(error) => route(error),
@@ -92,7 +93,7 @@ impl Rejection {
         };
         let hides = conceal || matches!(self, Self::Route(RouteError::Method { conceal: true, .. }));
         // Whatever is said before the policy allows would tell that there is something to allow.
-        if hides { verdict.concealed() } else { verdict }
+        if hides { verdict.concealed(forms) } else { verdict }
     }
 }
 
@@ -113,11 +114,20 @@ fn intake(error: &IntakeError) -> Verdict {
     Verdict::client(StatusCode::BAD_REQUEST, reason)
 }
 
+fn unknown() -> Verdict {
+    Verdict::client(StatusCode::NOT_FOUND, Reason::RouteUnknown)
+}
+
+/// For a path of a form that no route admits there.
+fn ambiguous() -> Verdict {
+    Verdict::client(StatusCode::BAD_REQUEST, Reason::PathAmbiguous)
+}
+
 fn route(error: &RouteError) -> Verdict {
     match error {
-        RouteError::Unknown => Verdict::client(StatusCode::NOT_FOUND, Reason::RouteUnknown),
+        RouteError::Unknown => unknown(),
         RouteError::Misdirected => Verdict::client(StatusCode::MISDIRECTED_REQUEST, Reason::Misdirected),
-        RouteError::Path { .. } => Verdict::client(StatusCode::BAD_REQUEST, Reason::PathAmbiguous),
+        RouteError::Path { .. } => ambiguous(),
         RouteError::Method { allow, .. } => {
             let mut verdict = Verdict::client(StatusCode::METHOD_NOT_ALLOWED, Reason::MethodNotAllowed);
             verdict.headers.insert(ALLOW, allow.clone());

@@ -32,7 +32,7 @@ pub use path::{CanonicalPath, PathError, PathForms};
 pub use query::QueryError;
 pub use settings::IntakeSettings;
 pub use source::{parse_element as parse_forwarded_for, source_address};
-pub use target::TargetError;
+pub use target::{FragmentCutOff, TargetError};
 pub use trace::TraceContext;
 
 pub(crate) use headers::{is_for_routes, is_reserved};

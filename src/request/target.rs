@@ -6,7 +6,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Method};
 use hyper::ext::Protocol;
 
-use super::{Connection, Host, HostError, HttpVersion, IntakeError};
+use super::{Connection, Host, HostError, HttpVersion, IntakeError, PathError};
 
 /// Why the form of a target is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,10 @@ pub enum TargetError {
     #[error("the protocol of the extended CONNECT is not served")]
     Protocol,
 }
+
+/// Marks a request whose target had a fragment: the HTTP library cut it off, so nothing of the target tells any more.
+#[derive(Clone, Copy, Debug)]
+pub struct FragmentCutOff;
 
 /// The path and query as they were sent, and whether they ask for a tunnel by extended `CONNECT`.
 pub(super) struct Target {
@@ -42,6 +46,9 @@ impl Target {
         };
         if !tunnels && !is_served(&parts.method) {
             return Err(IntakeError::Method);
+        }
+        if parts.extensions.get::<FragmentCutOff>().is_some() {
+            return Err(PathError::Character.into());
         }
         let uri = &parts.uri;
         if let Some(scheme) = uri.scheme() {

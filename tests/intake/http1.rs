@@ -100,7 +100,7 @@ fn target_forms() -> Vec<Case> {
 
 fn paths() -> Vec<Case> {
     vec![
-        // The HTTP layer cuts a fragment off before anyone sees it: decided on and forwarded without it.
+        // The HTTP layer cuts a fragment off; the listener, which is not here, has noticed it before.
         target("/a#/../x?y", "GET a.example /a"),
         target("/a?x#y", "GET a.example /a?x"),
         target("//a", "path-ambiguous"),

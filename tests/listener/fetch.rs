@@ -46,7 +46,7 @@ async fn list_server(list: String, go: oneshot::Receiver<()>) -> (u16, tokio::ta
 }
 
 /// A service that answers everything.
-async fn service() -> u16 {
+pub async fn service() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

@@ -11,21 +11,24 @@ use crate::support::{Client, House, Running};
 /// Far beyond every limit, and few enough that a server without limits is seen to take them all.
 const MANY: usize = 100_000;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// GET https://edge.test/ in HPACK.
 const HEAD: &[u8] = b"\x82\x84\x87\x41\x09edge.test";
 /// CONNECT https://edge.test/ for a WebSocket.
 const TUNNEL: &[u8] = b"\x02\x07CONNECT\x00\x09:protocol\x09websocket\x84\x87\x41\x09edge.test";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+/// In the flags of a frame.
+pub const END_STREAM: u8 = 1;
+
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }

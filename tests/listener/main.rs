@@ -15,3 +15,4 @@ mod open;
 mod revocation;
 mod sessions;
 mod support;
+mod targets;

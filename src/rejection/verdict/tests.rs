@@ -8,7 +8,7 @@ use super::super::{Fault, Rejection};
 use crate::authn::{AuthnError, BindingFault, DpopFault};
 use crate::credential::CredentialError;
 use crate::identity::{Name, PeerRefusal, Reason};
-use crate::request::IntakeError;
+use crate::request::{IntakeError, PathForms};
 use crate::route::RouteError;
 
 fn every_authn_error() -> Vec<AuthnError> {
@@ -45,7 +45,7 @@ fn every_authn_error() -> Vec<AuthnError> {
 fn every_failed_credential_has_a_reason_of_its_own_and_never_a_2xx() {
     let verdicts: Vec<_> = every_authn_error()
         .into_iter()
-        .map(|error| Rejection::Authn(error).verdict(false, Some("a.example")))
+        .map(|error| Rejection::Authn(error).verdict(false, PathForms::NONE, Some("a.example")))
         .collect();
     let reasons: HashSet<_> = verdicts.iter().map(|verdict| verdict.reason).collect();
     assert_eq!(reasons.len(), verdicts.len());
@@ -59,25 +59,33 @@ fn every_failed_credential_has_a_reason_of_its_own_and_never_a_2xx() {
 
 #[test]
 fn a_nonce_is_handed_over_with_the_refusal() {
-    let verdict = Rejection::Authn(AuthnError::DpopNonce { nonce: "n1".into() }).verdict(false, None);
+    let verdict = Rejection::Authn(AuthnError::DpopNonce { nonce: "n1".into() }).verdict(false, PathForms::NONE, None);
     assert_eq!(verdict.headers["dpop-nonce"], "n1");
     assert!(verdict.headers[WWW_AUTHENTICATE].to_str().unwrap().starts_with("DPoP error=\"use_dpop_nonce\""));
 }
 
 #[test]
 fn a_concealed_route_answers_as_if_it_were_not_there_and_the_record_keeps_the_truth() {
-    let unknown = Rejection::Route(RouteError::Unknown).verdict(false, Some("a.example"));
+    let forms = PathForms { semicolon: true, ..PathForms::NONE };
+    let answers = [
+        (PathForms::NONE, RouteError::Unknown, StatusCode::NOT_FOUND),
+        (forms, RouteError::Path { forms, route: None }, StatusCode::BAD_REQUEST),
+    ];
     let method = RouteError::Method { allow: HeaderValue::from_static("GET"), route: Name::new("r"), conceal: true };
     let refusals = [
         (Rejection::Authn(AuthnError::Expired), true, Reason::TokenExpired),
         (Rejection::Credential(CredentialError::Ambiguous), true, Reason::CredentialAmbiguous),
         (Rejection::Route(method), false, Reason::MethodNotAllowed),
     ];
-    for (rejection, conceal, recorded) in refusals {
-        let verdict = rejection.verdict(conceal, Some("a.example"));
-        assert_eq!((verdict.status, verdict.reason), (unknown.status, unknown.reason));
-        assert_eq!(verdict.headers, unknown.headers);
-        assert_eq!(verdict.recorded, recorded);
+    for (forms, unknown, status) in answers {
+        let unknown = Rejection::Route(unknown).verdict(false, forms, Some("a.example"));
+        assert_eq!(unknown.status, status);
+        for (rejection, conceal, recorded) in &refusals {
+            let verdict = rejection.verdict(*conceal, forms, Some("a.example"));
+            assert_eq!((verdict.status, verdict.reason), (unknown.status, unknown.reason));
+            assert_eq!(verdict.headers, unknown.headers);
+            assert_eq!(verdict.recorded, *recorded);
+        }
     }
 }
 
@@ -85,7 +93,7 @@ fn a_concealed_route_answers_as_if_it_were_not_there_and_the_record_keeps_the_tr
 fn a_wrong_method_tells_the_right_ones() {
     let error =
         RouteError::Method { allow: HeaderValue::from_static("GET, PUT"), route: Name::new("r"), conceal: false };
-    let verdict = Rejection::Route(error).verdict(false, None);
+    let verdict = Rejection::Route(error).verdict(false, PathForms::NONE, None);
     assert_eq!((verdict.status.as_u16(), &verdict.headers[ALLOW]), (405, &HeaderValue::from_static("GET, PUT")));
 }
 
@@ -94,13 +102,13 @@ fn what_cannot_be_read_in_one_way_is_400() {
     for (error, reason) in
         [(IntakeError::Framing, Reason::FramingAmbiguous), (IntakeError::Method, Reason::MethodInvalid)]
     {
-        let verdict = Rejection::Intake(error).verdict(false, None);
+        let verdict = Rejection::Intake(error).verdict(false, PathForms::NONE, None);
         assert_eq!((verdict.status.as_u16(), verdict.reason), (400, reason));
     }
 }
 
 #[test]
 fn our_own_faults_are_5xx_and_hidden_by_nothing() {
-    assert_eq!(Rejection::Internal.verdict(true, None).status, 500);
-    assert_eq!(Rejection::AuditUnavailable.verdict(true, None).status, 503);
+    assert_eq!(Rejection::Internal.verdict(true, PathForms::NONE, None).status, 500);
+    assert_eq!(Rejection::AuditUnavailable.verdict(true, PathForms::NONE, None).status, 503);
 }
