@@ -35,8 +35,7 @@ pub struct Overview {
     pub clock: Clock,
     /// Whether the server serves.
     pub readiness: Readiness,
-    /// The bound listeners, by name.
-    pub listeners: Vec<(Name, SocketAddr)>,
+    listeners: ArcSwap<Vec<(Name, SocketAddr)>>,
     last_reload: ArcSwapOption<ReloadNote>,
     trust: ArcSwap<Vec<Arc<TrustBundle>>>,
     started: Instant,
@@ -237,10 +236,20 @@ impl Overview {
             revocations,
             clock,
             readiness,
-            listeners,
+            listeners: ArcSwap::from_pointee(listeners),
             last_reload,
             started: Instant::now(),
         }
+    }
+
+    /// The bound listeners and where they really listen.
+    pub fn listeners(&self) -> Arc<Vec<(Name, SocketAddr)>> {
+        self.listeners.load_full()
+    }
+
+    /// Notes that these are the listeners from here on.
+    pub fn note_listeners(&self, listeners: Vec<(Name, SocketAddr)>) {
+        self.listeners.store(Arc::new(listeners));
     }
 
     /// Notes how a reload went.
@@ -319,7 +328,7 @@ impl Overview {
             policy: self.snapshot.load().policy.version().to_string(),
             last_reload: self.last_reload.load_full().as_deref().cloned(),
             listeners: self
-                .listeners
+                .listeners()
                 .iter()
                 .map(|(name, address)| ListenerState { name: name.clone(), address: *address })
                 .collect(),

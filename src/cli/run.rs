@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
     let served = runtime.block_on(async {
         let inheritance = Inheritance::receive().map_err(StartError::Handover)?;
         let server = server::start_after(inheritance, loaded).await?;
-        for (name, address) in &server.overview().listeners {
+        for (name, address) in server.overview().listeners().iter() {
             tracing::info!(listener = %name, %address, "listening");
         }
         notify(Turn::Ready);

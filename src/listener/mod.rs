@@ -38,4 +38,4 @@ pub use settings::{ClientPolicy, Door, HostSettings, Settings, TlsSettings, TlsV
 pub use sockets::{BindError, Inherited, Sockets};
 pub use tls::{CertificateError, ServerCertificate};
 pub use trust::{AuthorityFault, Freshness, RevocationFault, Sources, TrustBundle, TrustError, WhenExpired};
-pub use workers::{Drained, Phase, Plan, ReloadError, StartError, WorkerSeat, Workers};
+pub use workers::{Drained, Opened, Phase, Plan, ReloadError, StartError, WorkerSeat, Workers};

@@ -137,7 +137,9 @@ pub struct BindError {
 
 fn explain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => String::from("the address is taken by another process"),
+        io::ErrorKind::AddrInUse => {
+            String::from("the address is taken, by another process or by a listener of this one")
+        }
         io::ErrorKind::PermissionDenied => {
             String::from("permission denied; a port below 1024 needs CAP_NET_BIND_SERVICE or socket activation")
         }

@@ -1,6 +1,7 @@
 //! The workers: one thread with one current-thread runtime each, which share nothing on the way of a request.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use super::accept::{Doorway, accept};
 use super::entrance::{Entrance, ListenerError, Opening};
 use super::hall::{Common, Hall};
 use super::service::Service;
-use super::{BindError, Limits, Observer, Settings, Sockets};
+use super::{BindError, Inherited, Limits, Observer, Settings, Sockets};
 use crate::identity::Name;
 use crate::telemetry::{Clock, Meters};
 
@@ -68,6 +69,15 @@ pub struct Workers {
 struct Thread {
     handle: JoinHandle<()>,
     doors: mpsc::UnboundedSender<Doorway>,
+}
+
+/// The listeners that a reload opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Where they really listen.
+    pub addresses: Vec<(Name, SocketAddr)>,
+    /// Their sockets once more, to be handed over later.
+    pub copies: Vec<Inherited>,
 }
 
 /// How a drain ended.
@@ -136,7 +146,7 @@ impl Workers {
     ///
     /// # Errors
     /// [`ReloadError`] when a listener's TLS cannot be set up, or a new address cannot be had.
-    pub fn reload(&mut self, listeners: &[Settings]) -> Result<(), ReloadError> {
+    pub fn reload(&mut self, listeners: &[Settings]) -> Result<Opened, ReloadError> {
         let mut kept = Vec::new();
         let mut swaps = Vec::new();
         let mut fresh = Vec::new();
@@ -154,6 +164,8 @@ impl Workers {
         let opened = fresh.iter().map(|settings| Ok(Arc::new(Entrance::new(settings, &self.clock)?)));
         let opened = opened.collect::<Result<Vec<_>, ListenerError>>()?;
         let sockets = Sockets::bind(&fresh, self.threads.len()).map_err(ReloadError::Bind)?;
+        let address = |settings: &Settings| Some((settings.name.clone(), sockets.address(&settings.name)?));
+        let news = Opened { addresses: fresh.iter().filter_map(address).collect(), copies: sockets.copies(&fresh)? };
         let hands = sockets.deal(&opened, self.threads.len())?;
         // From here on nothing can fail.
         for (thread, hand) in self.threads.iter().zip(hands) {
@@ -170,7 +182,7 @@ impl Workers {
         }
         kept.extend(opened);
         self.entrances = kept;
-        Ok(())
+        Ok(news)
     }
 
     /// The names of the listeners.

@@ -24,10 +24,13 @@ pub(super) fn snapshot(
     let (revocations, proofs) = (common.revocations.clone(), common.proofs.clone());
     let authenticator = Authenticator::open(&settings.sources, revocations, proofs, &control, clock, before)
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    // Connections of a listener that is gone are served until they have been told to close.
+    let mut intake = previous.map(|previous| previous.intake.clone()).unwrap_or_default();
+    intake.extend(settings.intake.clone());
     let before = previous.map(|previous| &previous.upstreams);
     let upstreams = Upstreams::new(settings.upstreams.clone(), before);
     Ok(Snapshot {
-        intake: settings.intake.clone(),
+        intake,
         routes: settings.routes.clone(),
         authenticator,
         policy: settings.policy.clone(),

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authn::{ProofMemory, Revocations, Revoked};
 use crate::identity::Name;
-use crate::listener::Inherited;
+use crate::listener::{self, Inherited};
 
 /// Tells a new process that its standard input is its end of the line.
 const MARK: &str = "PORTCULLIS_HANDOVER";
@@ -111,10 +111,34 @@ impl Line {
 }
 
 /// What a process listens on, kept beside the sockets in use so that it can be handed over.
+#[derive(Default)]
 pub(super) struct Held {
     pub(super) listeners: Vec<Inherited>,
     pub(super) probes: Option<(SocketAddr, OwnedFd)>,
     pub(super) control: Option<(PathBuf, OwnedFd)>,
+}
+
+impl Held {
+    /// Everything once more.
+    pub(super) fn copy(&self) -> io::Result<Self> {
+        let mut listeners = Vec::new();
+        for Inherited { listener, address, socket } in &self.listeners {
+            listeners.push(Inherited { listener: listener.clone(), address: *address, socket: socket.try_clone()? });
+        }
+        let copy = |socket: &OwnedFd| socket.try_clone();
+        let probes = self.probes.as_ref().map(|(address, socket)| Ok::<_, io::Error>((*address, copy(socket)?)));
+        let control = self.control.as_ref().map(|(path, socket)| Ok::<_, io::Error>((path.clone(), copy(socket)?)));
+        Ok(Self { listeners, probes: probes.transpose()?, control: control.transpose()? })
+    }
+
+    /// These listeners and no others are held from here on; `opened` are the sockets of those that are new. A copy of a
+    /// socket that nobody accepts from any more would keep clients waiting.
+    pub(super) fn follow(&mut self, listeners: &[listener::Settings], opened: Vec<Inherited>) {
+        let is_one =
+            |held: &Inherited| listeners.iter().any(|one| one.name == held.listener && one.address == held.address);
+        self.listeners.retain(is_one);
+        self.listeners.extend(opened);
+    }
 }
 
 /// What a process was given by the one before it.
@@ -279,9 +303,10 @@ mod tests {
 
     use jiff::{SignedDuration, Timestamp};
 
-    use super::{Common, Line, Packet, share};
+    use super::{Common, Held, Inherited, Line, Packet, share};
     use crate::authn::{ProofMemory, Revocation, Revocations};
-    use crate::identity::{Issuer, Principal};
+    use crate::identity::{Issuer, Name, Principal};
+    use crate::listener;
 
     fn somebody(subject: &str) -> Revocation {
         Revocation::Principal(Principal { issuer: Issuer::new("https://login.example"), subject: subject.into() })
@@ -314,6 +339,31 @@ mod tests {
         let socket = TcpListener::from(descriptor.unwrap());
         let client = std::net::TcpStream::connect(address).unwrap();
         assert_eq!(socket.accept().unwrap().1, client.local_addr().unwrap());
+    }
+
+    #[test]
+    fn of_a_listener_that_is_gone_no_socket_is_kept() {
+        let held = |name: &str| {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            Inherited { listener: Name::new(name), address: socket.local_addr().unwrap(), socket }
+        };
+        let settings = |held: &Inherited| listener::Settings {
+            name: held.listener.clone(),
+            address: held.address,
+            door: listener::Door::Plain,
+            proxy_protocol: Vec::new(),
+            trusted_proxies: Vec::new(),
+        };
+        let (stays, goes, comes) = (held("stays"), held("goes"), held("comes"));
+        let (listeners, gone) = ([settings(&stays), settings(&comes)], goes.address);
+        let mut held = Held { listeners: vec![stays, goes], ..Held::default() };
+        held.follow(&listeners, vec![comes]);
+        let copy = held.copy().unwrap();
+        drop(held);
+        let names: Vec<_> = copy.listeners.iter().map(|held| held.listener.as_str()).collect();
+        assert_eq!(names, ["stays", "comes"]);
+        std::net::TcpStream::connect(gone).unwrap_err();
+        std::net::TcpStream::connect(copy.listeners[1].address).unwrap();
     }
 
     #[test]

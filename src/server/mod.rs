@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -47,7 +47,7 @@ pub struct Server {
     stopped: oneshot::Receiver<Workers>,
     drain: Duration,
     /// Copies of everything that listens, for the next process.
-    held: Arc<Held>,
+    held: Arc<Mutex<Held>>,
     common: Common,
     surfaces: Vec<AbortHandle>,
     upgrades: mpsc::Receiver<oneshot::Sender<Reply>>,
@@ -177,7 +177,9 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     let (mut lists, found) = lists::Lists::new();
     lists.follow(loaded.bundles.values());
     overview.note_trust(loaded.bundles.values());
+    let held = Arc::new(Mutex::new(held));
     let keeper = reload::Keeper {
+        held: held.clone(),
         lists,
         caretaker,
         loaded,
@@ -189,14 +191,14 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     };
     tasks.spawn(keeper.run(inbox, stopping, give_back, found));
     inheritance.serving(&common).map_err(StartError::Handover)?;
-    let (held, succeeded) = (Arc::new(held), false);
+    let succeeded = false;
     Ok(Server { overview, orders, tasks, stop, stopped, drain, held, common, surfaces, upgrades, succeeded })
 }
 
 impl Server {
     /// Where a listener really listens.
     pub fn address(&self, listener: &str) -> Option<SocketAddr> {
-        self.overview.listeners.iter().find(|(name, _)| name.as_str() == listener).map(|(_, address)| *address)
+        self.overview.listeners().iter().find(|(name, _)| name.as_str() == listener).map(|(_, address)| *address)
     }
 
     /// What an operator can see.
@@ -230,7 +232,8 @@ impl Server {
     /// # Errors
     /// When the new process does not come to serve.
     pub async fn hand_over(&mut self, program: &Path, arguments: &[OsString]) -> std::io::Result<u32> {
-        let (held, common, drain) = (self.held.clone(), self.common.clone(), self.drain);
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).copy()?;
+        let (common, drain) = (self.common.clone(), self.drain);
         let (program, arguments) = (program.to_path_buf(), arguments.to_vec());
         // The new process may take its time, and the control runtime has other things to do.
         let work = move || handover::hand_over(&held, &common, drain, &program, &arguments);
@@ -246,9 +249,10 @@ impl Server {
     /// Stops: nothing new is accepted, what is open comes to its end within the drain limit, the audit log is written.
     pub async fn shutdown(mut self) -> Drained {
         self.overview.readiness.draining();
-        let control = self.held.control.as_ref().map(|(path, _)| path.clone());
         // A copy of a socket that nobody accepts from would keep clients waiting.
-        drop(self.held);
+        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        let control = held.control.map(|(path, _)| path);
+        drop(held.listeners);
         let _ = self.stop.send(());
         let drained = match self.stopped.await {
             Ok(workers) => workers.drain(self.drain).await,

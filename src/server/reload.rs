@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::Metadata;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,10 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::build;
 use super::handover::Common;
+use super::handover::Held;
 use super::lists::{Found, Lists};
 use crate::admin::{Order, Overview, Reply};
 use crate::config::{self, Fault, Loaded};
-use crate::listener::Workers;
+use crate::identity::Name;
+use crate::listener::{self, Opened, Workers};
 use crate::policy::diff::differences;
 use crate::telemetry::Clock;
 use crate::upstream::Caretaker;
@@ -35,6 +37,8 @@ pub(super) struct Keeper {
     pub(super) clock: Clock,
     pub(super) overview: Arc<Overview>,
     pub(super) workers: Workers,
+    /// What the next process is handed.
+    pub(super) held: Arc<Mutex<Held>>,
     pub(super) caretaker: Caretaker,
     pub(super) lists: Lists,
     pub(super) upgrades: mpsc::Sender<oneshot::Sender<Reply>>,
@@ -128,14 +132,35 @@ impl Keeper {
         let before = self.overview.snapshot.load_full();
         let snapshot = build::snapshot(&loaded.settings, &self.common, &self.clock, Some(&before))?;
         // The listeners first: they can still refuse, and after them nothing can.
-        self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
-        let message = format!("policy {} is in force{}", snapshot.policy.version(), changes(&self.loaded, &loaded));
+        let opened = self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
+        let moved = self.follow_listeners(&loaded.settings.listeners, opened);
+        let message =
+            format!("policy {} is in force{}{moved}", snapshot.policy.version(), changes(&self.loaded, &loaded));
         self.caretaker.follow(&snapshot.upstreams);
         self.lists.follow(loaded.bundles.values());
         self.overview.note_trust(loaded.bundles.values());
         self.overview.snapshot.store(Arc::new(snapshot));
         self.loaded = loaded;
         Ok(message)
+    }
+
+    /// Notes which listeners there are from here on; what came and went, for the operator.
+    fn follow_listeners(&self, listeners: &[listener::Settings], opened: Opened) -> String {
+        let Opened { addresses, copies } = opened;
+        let before = self.overview.listeners();
+        let mut moved = String::new();
+        for (name, address) in &addresses {
+            let _ = write!(moved, "; listener `{name}` opened on {address}");
+        }
+        let stays = |name: &Name| listeners.iter().any(|listener| listener.name == *name);
+        let is_new = |name: &Name| addresses.iter().any(|(new, _)| new == name);
+        for (name, address) in before.iter().filter(|(name, _)| !stays(name) || is_new(name)) {
+            let _ = write!(moved, "; listener `{name}` on {address} closed");
+        }
+        let kept = before.iter().filter(|(name, _)| stays(name) && !is_new(name)).cloned();
+        self.overview.note_listeners(kept.chain(addresses.iter().cloned()).collect());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).follow(listeners, copies);
+        moved
     }
 
     /// A revocation list was fetched: a newer one than before counts from the next handshake and request on.
@@ -175,15 +200,10 @@ fn changes(old: &Loaded, new: &Loaded) -> String {
     text
 }
 
-/// What only a restart can change: sockets are bound and threads are started once.
+/// What only a restart can change: files are opened and threads are started once.
 fn needs_restart(old: &Loaded, new: &Loaded) -> Option<String> {
     let (old, new) = (&old.settings, &new.settings);
-    let places = |settings: &config::Settings| -> Vec<_> {
-        settings.listeners.iter().map(|listener| (listener.name.clone(), listener.address)).collect()
-    };
-    let what = if places(old) != places(new) {
-        "the listeners' names and addresses"
-    } else if old.admin != new.admin {
+    let what = if old.admin != new.admin {
         "[admin]"
     } else if old.audit != new.audit {
         "[audit]"

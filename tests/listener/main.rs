@@ -11,6 +11,7 @@ mod fetch;
 mod floods;
 mod hello;
 mod idle;
+mod moves;
 mod open;
 mod revocation;
 mod sessions;
