@@ -4,6 +4,8 @@
 
 #[path = "intake/advisories.rs"]
 mod advisories;
+#[path = "intake/gate.rs"]
+mod gate;
 #[path = "intake/http1.rs"]
 mod http1;
 #[path = "intake/http2.rs"]

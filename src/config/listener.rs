@@ -119,6 +119,7 @@ fn read_tls(
     let certificates = table.require("certificates").map(|value| (read_certificates(&value, base), value));
     let versions = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let least = table.get("min_version").map(|value| value.choice(versions));
+    let hsts = table.get("hsts").and_then(|value| value.duration());
     let (certificates, place) = certificates?;
     if certificates.as_ref().is_some_and(Vec::is_empty) {
         place.fault("`certificates` is empty: TLS needs one at least", None);
@@ -129,6 +130,7 @@ fn read_tls(
         least: least.unwrap_or(Some(TlsVersion::Tls12))?,
         client: client.unwrap_or(Some(ClientPolicy::Off))?,
         hosts: distinct(hosts, tls)?,
+        hsts,
     })
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
+use http::HeaderValue;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-use super::settings::{Door, Settings};
+use super::settings::{Door, Settings, TlsSettings};
 use super::tls::ListenerTls;
 use crate::identity::Name;
 use crate::telemetry::Clock;
@@ -27,6 +28,8 @@ pub(super) struct Opening {
     /// Another one for each configuration: a connection that knows it has nothing to ask.
     pub(super) generation: u64,
     pub(super) door: OpenDoor,
+    /// What every answer says in `Strict-Transport-Security`.
+    pub(super) hsts: Option<HeaderValue>,
     proxy_protocol: Vec<IpNet>,
 }
 
@@ -79,8 +82,14 @@ impl Opening {
                 OpenDoor::Tls(tls)
             }
         };
+        let hsts = match &settings.door {
+            Door::Tls(TlsSettings { hsts: Some(span), .. }) => {
+                HeaderValue::try_from(format!("max-age={}", span.as_secs())).ok()
+            }
+            _ => None,
+        };
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { generation, door, proxy_protocol: settings.proxy_protocol.clone() })
+        Ok(Self { generation, door, hsts, proxy_protocol: settings.proxy_protocol.clone() })
     }
 
     /// Whether connections from `address` start with a PROXY header.

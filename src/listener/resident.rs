@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::entrance::{Entrance, OpenDoor};
 use super::pace::Pace;
 use super::settings::ClientPolicy;
@@ -90,6 +92,11 @@ impl Resident {
             self.ask_again();
         }
         self.current.borrow().clone()
+    }
+
+    /// What its answers say in `Strict-Transport-Security`.
+    pub(super) fn hsts(&self) -> Option<HeaderValue> {
+        self.entrance.opening().hsts.clone()
     }
 
     /// After a reload: does the client still belong to a profile, and does its certificate still count there?

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -123,7 +123,10 @@ impl<S: Service> Front<S> {
         }
         let answer = self.hall.service.answer(request, self.resident.connection());
         async move {
-            let response = self.say_close(answer.await);
+            let mut response = self.say_close(answer.await);
+            if let Some(hsts) = self.resident.hsts() {
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts);
+            }
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 self.pace.becomes_tunnel();
             }

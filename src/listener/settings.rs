@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -67,6 +68,8 @@ pub struct TlsSettings {
     pub client: ClientPolicy,
     /// Hosts with a policy of their own.
     pub hosts: Vec<HostSettings>,
+    /// For how long clients are to ask these hosts over TLS alone (RFC 6797); they are not told when absent.
+    pub hsts: Option<Duration>,
 }
 
 /// A version of TLS.

@@ -10,6 +10,7 @@ mod farewell;
 mod fetch;
 mod floods;
 mod hello;
+mod hsts;
 mod idle;
 mod moves;
 mod open;

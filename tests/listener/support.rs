@@ -47,7 +47,13 @@ impl House {
         let settings = Settings {
             name: Name::new("edge"),
             address: ([127, 0, 0, 1], 0).into(),
-            door: Door::Tls(TlsSettings { certificates, least: TlsVersion::Tls12, client, hosts: Vec::new() }),
+            door: Door::Tls(TlsSettings {
+                certificates,
+                least: TlsVersion::Tls12,
+                client,
+                hosts: Vec::new(),
+                hsts: None,
+            }),
             proxy_protocol: Vec::new(),
             trusted_proxies: Vec::new(),
         };
