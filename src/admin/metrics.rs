@@ -69,7 +69,7 @@ fn connections(text: &mut Exposition, workers: &[&Meters]) {
     text.sample(name, &[("kind", "full")], all.saturating_sub(resumed));
     text.sample(name, &[("kind", "resumed")], resumed);
     let failed = sum(&|meters| meters.connections.failed.value());
-    let help = "Connections that ended before their first request.";
+    let help = "Connections that ended badly outside of any request.";
     text.single("portcullis_connections_failed_total", Kind::Counter, help, failed);
 }
 

@@ -27,7 +27,9 @@ impl<B: Body + Unpin> Body for Answer<B> {
         let this = self.get_mut();
         this.held.release();
         let polled = Pin::new(&mut this.body).poll_frame(context);
-        if matches!(polled, Poll::Ready(Some(Ok(_)))) && !this.body.is_end_stream() {
+        // In HTTP/2 the last piece, too, may wait for the client's window; in HTTP/1.1 it is in the socket's hands.
+        let may_wait = !this.body.is_end_stream() || this.held.exchange.pace().is_http2();
+        if may_wait && matches!(polled, Poll::Ready(Some(Ok(_)))) {
             this.held.hold();
         }
         polled

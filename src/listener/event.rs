@@ -45,8 +45,6 @@ pub enum EventKind {
     Stalled,
     /// Closed to make room: the listener, or the client's address, was at its limit.
     Shed,
-    /// The system had no file descriptor or memory for another connection.
-    Exhausted,
     /// A listener that only redirects answered a request.
     Redirected,
     /// Cut when draining took too long.
@@ -66,7 +64,6 @@ impl EventKind {
             Self::Framing => "framing",
             Self::Stalled => "stalled",
             Self::Shed => "shed",
-            Self::Exhausted => "exhausted",
             Self::Redirected => "redirected",
             Self::Cut => "cut",
         }

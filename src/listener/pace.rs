@@ -171,6 +171,11 @@ impl Pace {
         self.open.store(self.open.load(Ordering::Relaxed).saturating_add_signed(by), Ordering::Relaxed);
     }
 
+    /// Whether it speaks HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        self.http == HttpVersion::Http2
+    }
+
     /// Whether a request is open.
     pub(super) fn is_busy(&self) -> bool {
         self.open.load(Ordering::Relaxed) > 0
