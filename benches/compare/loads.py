@@ -246,9 +246,9 @@ class Idle(Load):
 
 
 def settled(pid):
-    """Resident megabytes, when they no longer change."""
-    last, now = -1, resident(pid)
-    while now != last:
+    """Resident megabytes, when they have not changed for five seconds."""
+    seen = [resident(pid)]
+    while len(seen) < 6 or len(set(seen[-6:])) > 1:
         time.sleep(1)
-        last, now = now, resident(pid)
-    return now
+        seen.append(resident(pid))
+    return seen[-1]

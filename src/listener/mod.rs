@@ -20,6 +20,7 @@ mod pace;
 mod proxy_header;
 mod redirect;
 mod resident;
+mod rest;
 mod serve;
 mod service;
 mod settings;

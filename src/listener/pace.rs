@@ -24,6 +24,10 @@ pub(super) struct Pace {
     dismissed: AtomicBool,
     /// It speaks HTTP no more.
     tunnel: AtomicBool,
+    /// The last request had no body: once it is answered, nothing of it is left to come.
+    bodiless: AtomicBool,
+    /// It rests, since the last request.
+    rests: AtomicBool,
     /// Requests whose answer is not complete.
     open: AtomicU32,
     /// When the connection fell silent, or its head began; milliseconds since `start`.
@@ -46,6 +50,9 @@ const IDLE: u32 = 1;
 /// How long a connection that was told to close may take: in HTTP/2 its client has to answer.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a connection is idle before it rests.
+const REST: Duration = Duration::from_secs(1);
+
 /// How far a connection is on its way out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Leave {
@@ -60,6 +67,8 @@ pub(super) struct Leave {
 pub(super) enum Due {
     /// Nothing; ask again then.
     Nothing(Instant),
+    /// It is idle: what is kept for it is given back.
+    Rest,
     /// It was idle for too long: it is closed now.
     Close,
     /// It is old, or what it rests on is gone: it is closed after what is open and, in HTTP/1.1, after the next answer,
@@ -85,6 +94,8 @@ impl Pace {
             spent: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
+            bodiless: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
             open: AtomicU32::new(0),
             since: AtomicU64::new(0),
             waiting: AtomicU32::new(HEAD),
@@ -97,6 +108,7 @@ impl Pace {
     /// A request has been read.
     pub(super) fn begin(self: &std::sync::Arc<Self>) -> Exchange {
         self.count_open(1);
+        self.rests.store(false, Ordering::Relaxed);
         Exchange(self.clone())
     }
 
@@ -176,6 +188,24 @@ impl Pace {
         self.http == HttpVersion::Http2
     }
 
+    /// Whether the request that has been read is followed by a body.
+    pub(super) fn has_body(&self, has: bool) {
+        self.bodiless.store(!has, Ordering::Relaxed);
+    }
+
+    /// It rests, until it is asked again.
+    pub(super) fn is_at_rest(&self) {
+        self.rests.store(true, Ordering::Relaxed);
+    }
+
+    /// When an idle connection may rest: nothing of the last request is to come, nor of its answer to go.
+    fn rests_at(&self) -> Option<Instant> {
+        let idle = self.http == HttpVersion::Http1 && !self.is_busy() && self.waiting.load(Ordering::Relaxed) == IDLE;
+        let done = self.bodiless.load(Ordering::Relaxed) && self.blocked.load(Ordering::Relaxed) == 0;
+        let rests = self.rests.load(Ordering::Relaxed);
+        (idle && done && !rests).then(|| self.at(self.since.load(Ordering::Relaxed)) + REST)
+    }
+
     /// Whether a request is open.
     pub(super) fn is_busy(&self) -> bool {
         self.open.load(Ordering::Relaxed) > 0
@@ -204,13 +234,16 @@ impl Pace {
             _ => (now + limits.idle, Due::Nothing(now)),
         };
         let is_old = self.oldest <= now || dismissed || self.spent.load(Ordering::Relaxed);
+        let rests_at = if leave.told.is_some() { None } else { self.rests_at() };
         if ends <= now {
             due
         } else if is_old && !leave.retired {
             Due::Retire
+        } else if rests_at.is_some_and(|at| at <= now) {
+            Due::Rest
         } else {
             let next = if leave.retired { ends } else { ends.min(self.oldest) };
-            Due::Nothing(stalls_at.map_or(next, |at| at.min(next)))
+            Due::Nothing(stalls_at.into_iter().chain(rests_at).fold(next, Instant::min))
         }
     }
 
@@ -381,5 +414,39 @@ mod tests {
         assert_eq!(due(&pace), Due::Close);
         pace.heard();
         assert_eq!(due(&pace), Due::Cut(EventKind::Shed), "half a head");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_rests_once_and_only_when_nothing_is_left_to_come_or_go() {
+        let pace = Arc::new(Pace::new(HttpVersion::Http1, 3600 * SECOND));
+        let ask = |has_body: bool| {
+            let exchange = pace.begin();
+            pace.has_body(has_body);
+            exchange
+        };
+        let open = ask(false);
+        advance(2 * SECOND).await;
+        assert!(matches!(due(&pace), Due::Nothing(_)), "a request is open");
+        drop(open);
+        advance(SECOND).await;
+        assert_eq!(due(&pace), Due::Rest);
+        pace.is_at_rest();
+        assert!(matches!(due(&pace), Due::Nothing(_)), "it rests already");
+        drop(ask(false));
+        advance(SECOND).await;
+        assert_eq!(due(&pace), Due::Rest, "it was asked since");
+        pace.wrote(false);
+        assert!(matches!(due(&pace), Due::Nothing(_)), "an answer is not gone yet");
+        pace.wrote(true);
+        pace.heard();
+        assert!(matches!(due(&pace), Due::Nothing(_)), "a head has begun");
+        drop(ask(true));
+        advance(SECOND).await;
+        assert!(matches!(due(&pace), Due::Nothing(_)), "some of the body may still come");
+        let http2 = Arc::new(Pace::new(HttpVersion::Http2, 3600 * SECOND));
+        drop(http2.begin());
+        http2.has_body(false);
+        advance(2 * SECOND).await;
+        assert!(matches!(due(&http2), Due::Nothing(_)), "HTTP/2 keeps its state");
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -32,6 +32,7 @@ use super::limits::Limits;
 use super::pace::{Due, Leave, Pace};
 use super::redirect;
 use super::resident::Resident;
+use super::rest::Http1;
 use super::service::Service;
 use super::stream::{Stream, Transport};
 use super::workers::Phase;
@@ -61,7 +62,7 @@ pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Resul
     }
     let fragments = Arc::new(Fragments::default());
     let lookout = (http == HttpVersion::Http1).then(|| Lookout::new(fragments.clone()));
-    let io = TokioIo::new(Stream::new(transport, pace.clone(), lookout, present));
+    let stream = Stream::new(transport, pace.clone(), lookout, present);
     let front = Rc::new(Front {
         hall: hall.clone(),
         place: Cell::new(Some(place)),
@@ -77,20 +78,23 @@ pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Resul
             let service = front.clone();
             let service =
                 service_fn(move |request| future::ready(Ok::<_, Infallible>(service.redirect(request, port))));
-            let connection = Box::pin(http1_builder(&hall.limits).serve_connection(io, service));
-            Conversation::new(connection, http1::Connection::graceful_shutdown, front).hold().await
+            let connection = Box::pin(http1_builder(&hall.limits).serve_connection(TokioIo::new(stream), service));
+            let manner = Manner { close: http1::Connection::graceful_shutdown, rest: None };
+            Conversation::new(connection, manner, front).hold().await
         }
         (None, HttpVersion::Http1) => {
             let service = front.clone();
             let service = service_fn(move |request| service.clone().answer(request));
-            let connection = Box::pin(http1_builder(&hall.limits).serve_connection(io, service).with_upgrades());
-            Conversation::new(connection, http1::UpgradeableConnection::graceful_shutdown, front).hold().await
+            let connection = Box::pin(Http1::serve(http1_builder(&hall.limits), stream, service));
+            let manner = Manner { close: Http1::close, rest: Some(Http1::rest) };
+            Conversation::new(connection, manner, front).hold().await
         }
         (None, HttpVersion::Http2) => {
             let service = front.clone();
             let service = service_fn(move |request| service.clone().answer(request));
-            let connection = Box::pin(http2_builder(&hall.limits).serve_connection(io, service));
-            Conversation::new(connection, http2::Connection::graceful_shutdown, front).hold().await
+            let connection = Box::pin(http2_builder(&hall.limits).serve_connection(TokioIo::new(stream), service));
+            let manner = Manner { close: http2::Connection::graceful_shutdown, rest: None };
+            Conversation::new(connection, manner, front).hold().await
         }
     }
 }
@@ -116,6 +120,7 @@ impl<S: Service> Front<S> {
     ) -> impl Future<Output = Result<Response<Answer<S::Body>>, Infallible>> + 'static {
         drop(self.place.take());
         let exchange = self.pace.begin();
+        self.pace.has_body(!request.body().is_end_stream());
         self.tell_of_fragment(&mut request);
         if self.http == HttpVersion::Http2 && request.method() == Method::CONNECT {
             // A tunnel takes along what came with its request: the connection is not idle while one is open.
@@ -170,11 +175,18 @@ async fn speaks<S>(transport: &mut Transport, hall: &Hall<S>) -> Result<bool, Fa
     }
 }
 
+/// What can be done to a connection besides serving it.
+struct Manner<C> {
+    /// Ends it after what is open.
+    close: fn(Pin<&mut C>),
+    /// Lets it rest between two requests.
+    rest: Option<fn(Pin<&mut C>)>,
+}
+
 /// A connection that hyper serves.
 struct Conversation<C, S> {
     connection: Pin<Box<C>>,
-    /// Ends it after what is open.
-    close: fn(Pin<&mut C>),
+    manner: Manner<C>,
     /// When it was told to close while it was idle.
     told: Option<Instant>,
     front: Rc<Front<S>>,
@@ -186,8 +198,8 @@ enum Woken {
 }
 
 impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
-    fn new(connection: Pin<Box<C>>, close: fn(Pin<&mut C>), front: Rc<Front<S>>) -> Self {
-        Self { connection, close, told: None, front }
+    fn new(connection: Pin<Box<C>>, manner: Manner<C>, front: Rc<Front<S>>) -> Self {
+        Self { connection, manner, told: None, front }
     }
 
     /// Drives it beside its deadlines, to its end.
@@ -210,6 +222,7 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
                 Woken::Ended(Err(error)) => return failure(&error).map_or_else(|| self.ended(), Err),
                 Woken::Ended(Ok(())) | Woken::Due(Due::End) => return self.ended(),
                 Woken::Due(Due::Cut(kind)) => return Err((kind, None)),
+                Woken::Due(Due::Rest) => self.rest(),
                 Woken::Due(Due::Close) => {
                     self.told = Some(Instant::now());
                     self.close();
@@ -246,7 +259,14 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
     }
 
     fn close(&mut self) {
-        (self.close)(self.connection.as_mut());
+        (self.manner.close)(self.connection.as_mut());
+    }
+
+    fn rest(&mut self) {
+        self.front.pace.is_at_rest();
+        if let Some(rest) = self.manner.rest {
+            rest(self.connection.as_mut());
+        }
     }
 
     fn ended(&self) -> Result<(), Failed> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -27,6 +28,8 @@ pub(super) struct Stream {
     pace: Arc<Pace>,
     /// Looks for request lines of HTTP/1.1; `None` in HTTP/2.
     lookout: Option<Lookout>,
+    /// What was read already and is to be read again.
+    unread: Bytes,
     /// Nothing more is said; what still comes is read and dropped.
     lingering: Option<Lingering>,
     _present: Present,
@@ -45,15 +48,18 @@ pub(super) enum Transport {
 impl Transport {
     /// Waits until the client says something. `false` when it left without a word.
     pub(super) async fn speaks(&mut self) -> bool {
+        poll_fn(|context| self.poll_speaks(context)).await
+    }
+
+    fn poll_speaks(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         match self {
-            Self::Plain(stream) => stream.peek(&mut [0]).await.is_ok_and(|length| length > 0),
+            Self::Plain(stream) => {
+                let peeked = stream.poll_peek(context, &mut ReadBuf::new(&mut [0]));
+                peeked.map(|length| length.is_ok_and(|length| length > 0))
+            }
             Self::Tls(stream) => {
-                poll_fn(|context| {
-                    Pin::new(&mut **stream)
-                        .poll_fill_buf(context)
-                        .map(|bytes| bytes.is_ok_and(|bytes| !bytes.is_empty()))
-                })
-                .await
+                let filled = Pin::new(&mut **stream).poll_fill_buf(context);
+                filled.map(|bytes| bytes.is_ok_and(|bytes| !bytes.is_empty()))
             }
         }
     }
@@ -68,7 +74,17 @@ impl Transport {
 
 impl Stream {
     pub(super) const fn new(transport: Transport, pace: Arc<Pace>, lookout: Option<Lookout>, present: Present) -> Self {
-        Self { transport, pace, lookout, lingering: None, _present: present }
+        Self { transport, pace, lookout, unread: Bytes::new(), lingering: None, _present: present }
+    }
+
+    /// These bytes were read and are to be read again.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
+    }
+
+    /// Ready when the client says something, or has left.
+    pub(super) fn poll_speaks(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.unread.is_empty() { self.transport.poll_speaks(context).map(drop) } else { Poll::Ready(()) }
     }
 
     /// Ready when the client has closed its side as well, or has had its time.
@@ -97,6 +113,12 @@ impl Stream {
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.unread.is_empty() {
+            let length = this.unread.len().min(buffer.remaining());
+            buffer.put_slice(&this.unread.split_to(length));
+            this.pace.heard();
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let result = this.transport.poll_read(context, buffer);
         let heard = buffer.filled().get(before..).unwrap_or_default();

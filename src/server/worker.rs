@@ -19,6 +19,9 @@ use crate::telemetry::{Clock, Meters};
 /// How often open exchanges are looked at for those that are open for long.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// Bytes that the allocator has not at hand.
+const LARGE: usize = 1 << 20;
+
 thread_local! {
     /// The recorder of the worker that runs on this thread: events of connections reach it from the listener.
     static RECORDER: RefCell<Option<Rc<Recorder>>> = const { RefCell::new(None) };
@@ -67,6 +70,9 @@ async fn watch(recorder: Rc<Recorder>, gateway: Weak<Gateway>) {
     loop {
         tick.tick().await;
         recorder.notice_long_exchanges();
+        // What was given back is handed to the system when the allocator is next asked for a large piece, and by
+        // itself a worker never asks for one.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE)));
         if let Some(gateway) = gateway.upgrade() {
             gateway.review();
         }
