@@ -1,15 +1,21 @@
 //! How this side proves itself to an authorization server, as it arrives there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use portcullis::authn::{Algorithm, ClientAuth, ClientSettings, SharedSecret};
-use rcgen::{KeyPair, PublicKeyData as _};
+use portcullis::outbound::{ClientIdentity, Roots};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, PublicKeyData as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Value, json};
 
 use crate::introspection::{INTROSPECT, active};
+use crate::refusals::kind;
 use crate::support::fake::Asked;
 use crate::support::{FakeProvider, House, NOW, Still, server};
 
@@ -94,6 +100,79 @@ async fn private_key_jwt() {
         identifiers.push(body["jti"].as_str().unwrap().to_owned());
     }
     assert_ne!(identifiers[0], identifiers[1], "an assertion counts once");
+}
+
+/// Who signs the certificates of one side.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    fn leaf(&self, usage: ExtendedKeyUsagePurpose) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        (certificate, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+    }
+
+    fn client(&self) -> ClientIdentity {
+        let (leaf, key) = self.leaf(ExtendedKeyUsagePurpose::ClientAuth);
+        ClientIdentity { chain: vec![leaf], key: Arc::new(key) }
+    }
+
+    /// A server that this authority vouches for, and that takes the clients of `clients` and nobody else.
+    fn server(&self, clients: &Self) -> ServerConfig {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(clients.certificate.clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
+        let (leaf, key) = self.leaf(ExtendedKeyUsagePurpose::ServerAuth);
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        builder.with_client_cert_verifier(verifier).with_single_cert(vec![leaf], key).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn tls_client_auth() {
+    let (servers, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let ours = clients.client();
+    for (name, believed, shown, counts) in [
+        ("our certificate", &servers, Some(ours.clone()), true),
+        ("none", &servers, None, false),
+        ("a stranger's", &servers, Some(strangers.client()), false),
+        ("ours, to a server that we do not know", &strangers, Some(ours.clone()), false),
+    ] {
+        let provider = FakeProvider::start_tls(servers.server(&clients)).await;
+        provider.answers(INTROSPECT, active(json!({})));
+        let mut settings = server(&format!("https://{}{INTROSPECT}", provider.address));
+        settings.client = ClientSettings { id: "portcullis & co".into(), auth: ClientAuth::MutualTls };
+        settings.outbound.roots = Roots::Only(vec![believed.certificate.clone()]);
+        settings.outbound.identity = shown;
+        let house = House::new(Vec::new(), vec![settings]);
+        let outcome = house.bearer("partners", "opaque-1").await.map(drop).map_err(|error| kind(&error));
+        let asked = provider.asked(INTROSPECT);
+        if counts {
+            assert_eq!((outcome, asked.len()), (Ok(()), 1), "{name}");
+            assert_eq!(asked[0].certificate.as_ref(), ours.chain.first(), "the server saw another certificate");
+            let form = form(&asked[0]);
+            // RFC 8705 section 2: the client says who it is, and the certificate proves it.
+            assert_eq!(names(&form), ["client_id", "token", "token_type_hint"]);
+            assert_eq!(form["client_id"], "portcullis & co");
+            assert!(!asked[0].headers.contains_key("authorization"));
+        } else {
+            assert_eq!((outcome, asked.len()), (Err("introspection-unavailable"), 0), "{name}: a token was sent");
+        }
+    }
 }
 
 #[test]

@@ -11,10 +11,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// What a path answers.
 #[derive(Clone)]
@@ -60,6 +64,8 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
+    /// The certificate that the client showed.
+    pub(crate) certificate: Option<CertificateDer<'static>>,
 }
 
 pub(crate) struct FakeProvider {
@@ -76,6 +82,15 @@ struct State {
 
 impl FakeProvider {
     pub(crate) async fn start() -> Self {
+        Self::start_behind(None).await
+    }
+
+    /// One that speaks TLS.
+    pub(crate) async fn start_tls(config: ServerConfig) -> Self {
+        Self::start_behind(Some(Arc::new(config).into())).await
+    }
+
+    async fn start_behind(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -86,12 +101,13 @@ impl FakeProvider {
         let shared = state.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let state = shared.clone();
+                let (state, tls) = (shared.clone(), tls.clone());
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| answer(state.clone(), request));
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    let Some(tls) = tls else { return converse(stream, None, state).await };
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                    let certificate = shown.map(|certificate| certificate.clone().into_owned());
+                    converse(stream, certificate, state).await;
                 });
             }
         });
@@ -141,14 +157,27 @@ impl Drop for FakeProvider {
     }
 }
 
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    certificate: Option<CertificateDer<'static>>,
+    state: Arc<State>,
+) {
+    let service = service_fn(move |request| answer(state.clone(), certificate.clone(), request));
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer(
+    state: Arc<State>,
+    certificate: Option<CertificateDer<'static>>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
     let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
     let mut gate = state.gate.subscribe();
     gate.borrow_and_update();
     let reply = state.replies.lock().unwrap().get(&path).cloned().unwrap_or_else(|| Reply::status(404));
-    state.asked.send_modify(|asked| asked.push(Asked { path, headers: head.headers, body }));
+    state.asked.send_modify(|asked| asked.push(Asked { path, headers: head.headers, body, certificate }));
     if reply.held {
         gate.changed().await.unwrap();
     }
