@@ -68,7 +68,7 @@ macro_rules! smoke {
 
 smoke! {
     authorization certificate claim_path claims dpop forwarded_for head header_rule host introspection jwks path
-    proxy_header signed_introspection spiffe_id token toml traceparent
+    proxy_header signed_introspection spiffe_id token token_exchange toml traceparent
 }
 
 fn holds_over_its_corpus_and_mutations(name: &str) {

@@ -315,6 +315,25 @@ async fn every_refusal_has_its_status_its_reason_and_its_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_no_token_is_told_where_to_get_one() {
+    let house = House::open().await;
+    let refused = house.get("/wiki/a", None).await;
+    let challenge = refused.headers()[WWW_AUTHENTICATE].to_str().unwrap().to_owned();
+    let metadata = challenge.strip_prefix("Bearer resource_metadata=\"https://").unwrap().strip_suffix('"').unwrap();
+    let path = metadata.split_once('/').map(|(_, path)| format!("/{path}")).unwrap();
+    let response = house.get(&path, None).await;
+    assert_eq!(
+        (response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()),
+        (200, "application/json")
+    );
+    let told = json(&response);
+    assert!(told["resource"].as_str().unwrap().starts_with("https://localhost"));
+    assert_eq!(told["authorization_servers"], serde_json::json!([house.provider.issuer()]));
+    assert_eq!(told["bearer_methods_supported"], serde_json::json!(["header"]));
+    assert!(told["dpop_signing_alg_values_supported"].as_array().unwrap().contains(&"ES256".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_opaque_token_counts_until_it_is_revoked() {
     let house = House::open().await;
     let token = house.provider.client_token("acme").audience("wiki").opaque();

@@ -1,4 +1,4 @@
-//! What an authorization server answers about a token, as it is and signed.
+//! What an authorization server answers: about a token, as it is and signed, and in exchange for one.
 
 use std::str::from_utf8;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use portcullis::authn::{
 };
 use portcullis::identity::{Issuer, Name, TokenFacts};
 use portcullis::outbound::{Endpoint, OutboundSettings, PlainHttp};
+use portcullis::upstream::ExchangedToken;
 use serde_json::Value;
 
 use super::token::{AUDIENCE, NOW, SKEW, rules};
@@ -86,6 +87,26 @@ pub fn signed(input: &[u8]) -> bool {
     let age = claims["iat"].as_f64().map(|issued| NOW as f64 - issued);
     assert!(age.is_some_and(|age| age < (60 + SKEW + 1) as f64 && age > -(SKEW + 1) as f64));
     holds(&claims["token_introspection"], &facts, &settings);
+    true
+}
+
+/// What is issued in exchange goes on in one header field: as one bearer token, and nothing beside it.
+pub fn exchange(input: &[u8]) -> bool {
+    let Some(issued) = ExchangedToken::read(input) else { return false };
+    let answer: Value = serde_json::from_slice(input).unwrap_or_default();
+    let token = answer["access_token"].as_str().unwrap_or_default();
+    assert_eq!(issued.authorization().as_bytes(), format!("Bearer {token}").as_bytes());
+    assert!(
+        !token.is_empty() && token.len() <= 8192 && token.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+    );
+    assert!(answer["token_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer")));
+    assert!(
+        answer["issued_token_type"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with(":jwt") || kind.ends_with(":access_token"))
+    );
+    assert_eq!(issued.lasts().map(|lasts| lasts.as_secs()), answer["expires_in"].as_u64());
+    assert!(issued.authorization().is_sensitive() && issued.lasts() != Some(Duration::ZERO));
     true
 }
 

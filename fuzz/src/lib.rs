@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     ("signed_introspection", introspection::signed),
     ("spiffe_id", identity::spiffe_id),
     ("token", token::token),
+    ("token_exchange", introspection::exchange),
     ("toml", config::toml),
     ("traceparent", request::traceparent),
 ];

@@ -282,9 +282,12 @@ impl Overview {
         reasons
     }
 
-    /// The state of every token source.
+    /// The state of every token source, and of every server that exchanges tokens.
     pub fn sources(&self) -> Vec<SourceStatus> {
-        self.snapshot.load().authenticator.source_status()
+        let snapshot = self.snapshot.load();
+        let mut all = snapshot.authenticator.source_status();
+        all.extend(snapshot.upstreams.exchange_status());
+        all
     }
 
     /// Notes whose certificates are trusted.
@@ -342,7 +345,7 @@ impl Overview {
     }
 }
 
-/// An introspection server that nobody asked yet is as well as one can know.
+/// A server that nobody asked yet is as well as one can know.
 fn is_degraded(source: &SourceStatus) -> bool {
     match source.state {
         SourceState::Fresh => false,

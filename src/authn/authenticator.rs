@@ -132,10 +132,12 @@ impl Authenticator {
         if let PeerCertificate::Refused(refusal) = &routed.request().connection().peer {
             return Err(AuthnError::Certificate(*refusal));
         }
-        let Some(credential) = credential else { return Ok(Identified { routed, token: None, hash: None }) };
+        let Some(credential) = credential else {
+            return Ok(Identified { routed, token: None, hash: None, credential: None });
+        };
         let (facts, hash) = self.token(&routed, credential.token().expose(), tokens, now).await?;
         self.check_binding(&routed, &credential, &facts, tokens, now)?;
-        Ok(Identified { routed, token: Some(facts), hash: Some(hash) })
+        Ok(Identified { routed, token: Some(facts), hash: Some(hash), credential: Some(credential) })
     }
 
     /// Whether a token that was verified before has been revoked since, or its source is no longer one of ours.

@@ -24,7 +24,7 @@ const ASSERTION_TYPE: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-
 const ASSERTION_LIFE: i64 = 60;
 
 /// A client whose proof is ready to be attached.
-pub(super) struct Client {
+pub(crate) struct Client {
     id: String,
     proof: Proof,
 }
@@ -54,7 +54,7 @@ struct Assertion<'a> {
 }
 
 impl Client {
-    pub(super) fn new(client: &ClientSettings) -> Result<Self, ClientAuthError> {
+    pub(crate) fn new(client: &ClientSettings) -> Result<Self, ClientAuthError> {
         let id = encode(client.id.as_bytes());
         let proof = match &client.auth {
             ClientAuth::Basic(secret) => {
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// A request that posts a form, with the client's proof. `accept` is the kind of answer that is wanted.
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         endpoint: &Endpoint,
         accept: &'static str,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::credential::Credential;
 use crate::identity::{PeerCertificate, PeerFacts, Subject, TokenFacts};
 use crate::route::Routed;
 
@@ -10,7 +11,7 @@ use crate::route::Routed;
 ///
 /// ```compile_fail,E0451
 /// # fn forge(routed: portcullis::route::Routed) {
-/// let forged = portcullis::authn::Identified { routed, token: None, hash: None };
+/// let forged = portcullis::authn::Identified { routed, token: None, hash: None, credential: None };
 /// # }
 /// ```
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub struct Identified {
     pub(super) routed: Routed,
     pub(super) token: Option<Arc<TokenFacts>>,
     pub(super) hash: Option<[u8; 32]>,
+    pub(super) credential: Option<Credential>,
 }
 
 impl Identified {
@@ -49,8 +51,8 @@ impl Identified {
         self.token.as_ref().map_or(Subject::Anonymous, |token| Subject::Principal(token.principal.clone()))
     }
 
-    /// Request and token.
-    pub(crate) fn into_parts(self) -> (Routed, Option<Arc<TokenFacts>>) {
-        (self.routed, self.token)
+    /// Request, what the token says, and the token itself.
+    pub(crate) fn into_parts(self) -> (Routed, Option<Arc<TokenFacts>>, Option<Credential>) {
+        (self.routed, self.token, self.credential)
     }
 }

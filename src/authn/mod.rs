@@ -29,6 +29,7 @@ mod status;
 pub use algorithm::Algorithm;
 pub use authenticator::{Authenticator, SourceError};
 pub use cache::{TokenCache, TokenCacheLimits};
+pub(crate) use client::Client;
 pub use client::ClientAuthError;
 pub use dpop::{DPOP_ALGORITHMS, ProofMemory};
 pub use error::{AuthnError, BindingFault, DpopFault};

@@ -7,9 +7,9 @@ use crate::identity::Name;
 /// The state of one token source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceStatus {
-    /// `[issuer.NAME]` or `[introspection.NAME]`.
+    /// `[issuer.NAME]`, `[introspection.NAME]`, or `[upstream.NAME]` with `exchange`.
     pub name: Name,
-    /// Which of the two.
+    /// Which of the three.
     pub kind: SourceKind,
     /// How it stands.
     pub state: SourceState,
@@ -30,12 +30,14 @@ pub enum SourceKind {
     Issuer,
     /// Is asked about tokens.
     Introspection,
+    /// Exchanges tokens for those of a service.
+    Exchange,
 }
 
 /// How a token source stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceState {
-    /// It has not answered since the start. An introspection server that was never asked stands here too.
+    /// It has not answered since the start. A server that was never asked stands here too.
     Never,
     /// Its last answer was good.
     Fresh,
@@ -51,6 +53,7 @@ impl SourceKind {
         match self {
             Self::Issuer => "issuer",
             Self::Introspection => "introspection",
+            Self::Exchange => "exchange",
         }
     }
 }

@@ -140,6 +140,7 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
 /// reported once.
 struct Defined {
     upstreams: Vec<Name>,
+    exchanging: Vec<Name>,
     token_sources: Vec<Name>,
     issuers: BTreeMap<Name, Issuer>,
     trusts: Vec<Name>,
@@ -161,7 +162,10 @@ impl Defined {
             let issuer = settings.as_ref().map(|settings| settings.issuer.clone());
             stated.insert(name.value.clone(), issuer.unwrap_or_else(|| Issuer::new(name.value.as_str())));
         }
+        let exchanges = |settings: &crate::upstream::settings::Settings| settings.token_exchange.is_some();
+        let exchanging = upstreams.iter().filter(|(_, settings)| settings.as_ref().is_some_and(exchanges));
         Self {
+            exchanging: exchanging.map(|(name, _)| name.value.clone()).collect(),
             upstreams: upstreams.iter().map(|(name, _)| name.value.clone()).collect(),
             token_sources: stated.keys().cloned().collect(),
             issuers: stated,
@@ -204,7 +208,11 @@ fn read_policy_files(
 ) -> Option<(Routes, PolicyFiles)> {
     let documents: Vec<_> = policies.iter().map(|source| Document::parse(source, faults)).collect();
     let roots: Vec<_> = documents.iter().map(|document| document.root(faults)).collect();
-    let known = route::Known { upstreams: &names.upstreams, token_sources: &names.token_sources };
+    let known = route::Known {
+        upstreams: &names.upstreams,
+        exchanging: &names.exchanging,
+        token_sources: &names.token_sources,
+    };
     let routes: Vec<_> =
         roots.iter().flat_map(|root| root.tables("route")).filter_map(|table| route::read(&table, &known)).collect();
     for Located { value: route, at } in &routes {

@@ -6,6 +6,7 @@
 
 mod assertion;
 mod audit;
+mod client;
 pub mod fault;
 pub mod introspection;
 pub mod issuer;

@@ -17,6 +17,8 @@ use crate::route::{
 pub struct Known<'a> {
     /// Every `[upstream.NAME]`.
     pub upstreams: &'a [Name],
+    /// Those of them with `exchange`.
+    pub exchanging: &'a [Name],
     /// Every `[issuer.NAME]` and `[introspection.NAME]`.
     pub token_sources: &'a [Name],
 }
@@ -35,6 +37,13 @@ pub fn read(table: &Table<'_>, known: &Known<'_>) -> Option<Located<Route>> {
     let authorization = table.get("authorization").map(|value| value.choice(AUTHORIZATIONS)).unwrap_or_default();
     let binding = table.get("binding").and_then(|value| value.choice(BINDINGS));
     let cors = table.table("cors").map(|table| (read_cors(&table), table.at()));
+    if authorization == Some(Authorization::Pass)
+        && let Some(value) = table.get("authorization")
+        && upstream.as_ref().is_some_and(|upstream| known.exchanging.contains(upstream))
+    {
+        let hint = "name the route's `tokens`, or leave out `exchange` of the upstream";
+        value.fault("the upstream exchanges tokens, and gets no client's own", String::from(hint));
+    }
     if authorization == Some(Authorization::Pass)
         && let Some(tokens) = table.get("tokens")
     {

@@ -1,6 +1,7 @@
 //! Reads `[upstream.NAME]`: the services behind, and how they are spoken to.
 
 mod endpoint;
+mod exchange;
 mod headers;
 mod tls;
 
@@ -42,6 +43,7 @@ fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<Settings> {
     let timeouts = table.table("timeouts").map_or_else(Timeouts::default, |table| timeouts(&table));
     let pool = table.table("pool").map_or_else(Pooling::default, |table| pooling(&table));
     let identity = headers::identity(table, name);
+    let token_exchange = exchange::read(table, base);
     let origin = OriginHeaders {
         forwarded: flag(table, "forwarded"),
         client_cert: flag(table, "client_cert"),
@@ -66,6 +68,7 @@ fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<Settings> {
         pool,
         host,
         identity,
+        token_exchange,
         origin,
         request_headers,
         response_headers,

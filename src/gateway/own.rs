@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::Snapshot;
+use crate::authn::DPOP_ALGORITHMS;
 use crate::route::{OwnEndpoint, ProtectedResource};
 
 /// Answers an endpoint of our own.
@@ -45,6 +46,7 @@ struct Metadata {
     resource: String,
     authorization_servers: Vec<String>,
     bearer_methods_supported: [&'static str; 1],
+    dpop_signing_alg_values_supported: Vec<&'static str>,
 }
 
 fn metadata(resource: &ProtectedResource, snapshot: &Snapshot) -> Bytes {
@@ -53,6 +55,7 @@ fn metadata(resource: &ProtectedResource, snapshot: &Snapshot) -> Bytes {
         resource: format!("https://{}{port}{}", resource.host.as_str(), resource.path),
         authorization_servers: snapshot.authenticator.issuer_urls(&resource.tokens),
         bearer_methods_supported: ["header"],
+        dpop_signing_alg_values_supported: DPOP_ALGORITHMS.iter().map(|algorithm| algorithm.name()).collect(),
     };
     serde_json::to_vec(&metadata).unwrap_or_default().into()
 }

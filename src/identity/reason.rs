@@ -129,6 +129,10 @@ reasons! {
     // upstream: 403, 408, 413, 502, 503, 504
     /// The identity cannot be written into a header for the service behind.
     IdentityNotEncodable = "identity-not-encodable",
+    /// The identity provider gives no token for the service behind in exchange for the one that was presented.
+    ExchangeRefused = "exchange-refused",
+    /// The identity provider cannot be asked for a token for the service behind.
+    ExchangeUnavailable = "exchange-unavailable",
     /// The request body is larger than is accepted.
     BodyTooLarge = "body-too-large",
     /// The request body did not arrive in time.

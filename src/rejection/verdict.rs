@@ -8,13 +8,13 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Rejection;
 use super::challenge::Challenge;
-use crate::authn::AuthnError;
+use crate::authn::{AuthnError, BindingFault};
 use crate::credential::CredentialError;
 use crate::identity::Reason;
 use crate::policy::Denied;
 use crate::request::{IntakeError, PathForms};
 use crate::route::RouteError;
-use crate::upstream::ForwardError;
+use crate::upstream::{ForwardError, NotExchanged};
 
 /// What is answered to a refused request, and what is recorded.
 #[derive(Clone, Debug)]
@@ -189,8 +189,12 @@ fn authn(error: &AuthnError, authority: Option<&str>) -> Verdict {
         AuthnError::Revoked => Reason::TokenRevoked,
         AuthnError::Binding(_) => Reason::TokenBinding,
     };
-    let challenge = Challenge::error("invalid_token").about(reason, authority);
-    Verdict::client(StatusCode::UNAUTHORIZED, reason).challenging(&challenge)
+    let challenge = match error {
+        // RFC 9449 section 7.1: how the token is to be sent.
+        AuthnError::Binding(BindingFault::ProofMissing) => Challenge::dpop("invalid_token"),
+        _ => Challenge::error("invalid_token"),
+    };
+    Verdict::client(StatusCode::UNAUTHORIZED, reason).challenging(&challenge.about(reason, authority))
 }
 
 fn provider(reason: Reason, retry_after: Duration) -> Verdict {
@@ -256,6 +260,12 @@ fn upstream(error: &ForwardError) -> Verdict {
         ForwardError::IdentityNotEncodable { .. } => {
             Verdict::client(StatusCode::FORBIDDEN, Reason::IdentityNotEncodable)
         }
+        ForwardError::NotExchanged { error, .. } => match error {
+            NotExchanged::Refused(_) => {
+                Verdict::new(StatusCode::BAD_GATEWAY, Reason::ExchangeRefused, Fault::IdentityProvider)
+            }
+            NotExchanged::Unavailable(retry_after) => provider(Reason::ExchangeUnavailable, *retry_after),
+        },
         ForwardError::UpgradeUnsupported => Verdict::client(StatusCode::NOT_IMPLEMENTED, Reason::UpgradeUnsupported),
         ForwardError::LeaseEnded(reason) => Verdict::client(ended(*reason), *reason),
     }

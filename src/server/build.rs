@@ -28,7 +28,7 @@ pub(super) fn snapshot(
     let mut intake = previous.map(|previous| previous.intake.clone()).unwrap_or_default();
     intake.extend(settings.intake.clone());
     let before = previous.map(|previous| &previous.upstreams);
-    let upstreams = Upstreams::new(settings.upstreams.clone(), before);
+    let upstreams = Upstreams::new(settings.upstreams.clone(), before).exchanging(&control, clock, before)?;
     Ok(Snapshot {
         intake,
         routes: settings.routes.clone(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::token_exchange::NotExchanged;
 use crate::identity::{Name, Reason};
 
 /// Which of the upstream's deadlines passed.
@@ -86,6 +87,14 @@ pub enum ForwardError {
     IdentityNotEncodable {
         /// The header field that is configured for it.
         header: HeaderName,
+    },
+    /// The service wants a token of its own, and there is none to be had for the client's.
+    #[error("no token for upstream `{upstream}`: {error}")]
+    NotExchanged {
+        /// Which upstream.
+        upstream: Name,
+        /// Why not.
+        error: NotExchanged,
     },
     /// The route or the upstream takes no protocol upgrade of this kind.
     #[error("this upgrade is not supported")]

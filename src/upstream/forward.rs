@@ -4,13 +4,14 @@
 //! left, or a connection that was kept from earlier died before any byte of an answer and the method is idempotent
 //! (RFC 9110 section 9.2.2). Never when a byte of its body was taken.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use futures_util::future::Either;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -28,6 +29,7 @@ use super::target::Target;
 use super::upgrade::Upgrade;
 use super::upstreams::{Upstream, Upstreams};
 use super::{Forwarded, Pools};
+use crate::credential::Credential;
 use crate::identity::{Name, PeerCertificate, PeerFacts, Principal, TokenFacts};
 use crate::lease::{Lease, Leases};
 use crate::policy::Allowed;
@@ -45,6 +47,8 @@ pub(super) struct Exchange {
     pub(super) upstream: Name,
     pub(super) pass_authorization: bool,
     pub(super) token: Option<Arc<TokenFacts>>,
+    /// Where the token stood, for a service that wants another one instead.
+    pub(super) credential: Option<Credential>,
     pub(super) peer: Option<Arc<PeerFacts>>,
     /// Header fields that rules set, and that a client must not.
     pub(super) owned: Vec<HeaderName>,
@@ -81,7 +85,7 @@ impl Exchange {
     pub(super) fn of(allowed: Allowed, leases: &Leases, now: Timestamp) -> Self {
         let (identified, grant) = allowed.into_parts();
         let peer = identified.peer().cloned();
-        let (routed, token) = identified.into_parts();
+        let (routed, token, credential) = identified.into_parts();
         let (received, route, _) = routed.into_parts();
         let (id, source) = (received.id(), received.source());
         let (parts, body, connection) = received.into_parts();
@@ -98,6 +102,7 @@ impl Exchange {
             upstream: route.upstream.clone(),
             pass_authorization: route.authorization == Authorization::Pass,
             token,
+            credential,
             peer,
             owned: grant.owned_headers().to_vec(),
             granted: grant.headers().to_vec(),
@@ -112,13 +117,27 @@ impl Exchange {
         pools: &'a Pools,
         upstreams: &'a Upstreams,
     ) -> impl Future<Output = Result<Forwarded, ForwardError>> + use<'a> {
+        let settings = upstreams.find(&self.upstream).map(|upstream| &upstream.settings);
+        let total = settings.and_then(|settings| Instant::now().checked_add(settings.timeouts.total?));
         // Before the future is made, which would have room for both.
-        let prepared = self.prepare(pools, upstreams);
-        async move { prepared?.run().await }
+        let prepared = match settings.filter(|settings| settings.token_exchange.is_some()) {
+            None => Either::Left(ready(self.prepare(pools, upstreams, total, None))),
+            Some(settings) => Either::Right(Box::pin(async move {
+                let authorization = self.exchanged(upstreams, settings, total).await?;
+                self.prepare(pools, upstreams, total, authorization)
+            })),
+        };
+        async move { prepared.await?.run().await }
     }
 
     /// Gives the request the head that the service gets. Boxed, since all that waits for an answer would carry it along.
-    fn prepare<'a>(mut self, pools: &'a Pools, upstreams: &'a Upstreams) -> Result<Box<Attempt<'a>>, ForwardError> {
+    fn prepare<'a>(
+        mut self,
+        pools: &'a Pools,
+        upstreams: &'a Upstreams,
+        total: Option<Instant>,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Box<Attempt<'a>>, ForwardError> {
         let upstream = upstreams.find(&self.upstream).ok_or_else(|| ForwardError::Unknown(self.upstream.clone()))?;
         let settings = &upstream.settings;
         let upgrade = Upgrade::asked(&mut self.parts, &self.body)?;
@@ -143,6 +162,7 @@ impl Exchange {
             reserved: &upstreams.reserved,
             origin,
             speaker,
+            authorization,
             pass_authorization: self.pass_authorization,
             owned: &self.owned,
             granted: self.granted,
@@ -151,7 +171,6 @@ impl Exchange {
         if http_body::Body::size_hint(&self.body).lower() > settings.max_request_body {
             return Err(ForwardError::BodyTooLarge { limit: settings.max_request_body });
         }
-        let total = settings.timeouts.total.and_then(|total| Instant::now().checked_add(total));
         let watch = Watch::new(self.lease.clone(), settings.timeouts.idle, total);
         self.owned.extend(settings.request_headers.added().cloned());
         let limits =

@@ -7,6 +7,7 @@
 //! | `forward` | the exchange: one place, one connection, the request, the answer, and what may be tried again |
 //! | `headers` | the journey of the header fields: strip, then set |
 //! | `assertion` | who asks, as a JWT of our own |
+//! | `token_exchange` | the service's own token, got for the client's |
 //! | `target` | the request target, byte for byte what was authorised |
 //! | `body` | streaming both ways, with deadlines |
 //! | `upgrade`, `tunnel`, `websocket` | upgraded connections |
@@ -29,6 +30,7 @@ pub mod settings;
 mod spare;
 mod target;
 mod tls;
+mod token_exchange;
 mod tunnel;
 mod upgrade;
 mod upstreams;
@@ -54,6 +56,7 @@ pub use self::health::Caretaker;
 use self::pool::Pool;
 use self::settings::Settings;
 pub use self::tls::{Tls, TlsError, TlsParts};
+pub use self::token_exchange::{ExchangedToken, NotExchanged, TokenExchangeSettings};
 pub use self::upstreams::{EndpointStatus, Upstreams};
 use crate::identity::Name;
 use crate::lease::{Ended, Leases};

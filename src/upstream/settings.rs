@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::tls::Tls;
+use super::token_exchange::TokenExchangeSettings;
 use crate::identity::{ClaimPath, Name};
 
 /// One upstream: the endpoints of one service, and how it is spoken to.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub host: HostHeader,
     /// What the service is told of who asks.
     pub identity: IdentityHeaders,
+    /// Where the client's token is exchanged for one of the service's own.
+    pub token_exchange: Option<TokenExchangeSettings>,
     /// What the service is told of how the request came, beyond X-Forwarded-For, -Proto, -Host and -Port.
     pub origin: OriginHeaders,
     /// Rules for the request's header fields.

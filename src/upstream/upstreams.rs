@@ -5,12 +5,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use tokio::runtime::Handle;
+
 use super::assertion::Signer;
 use super::budget::Budget;
 use super::endpoint::{Checked, Endpoint};
 use super::headers::Reserved;
 use super::settings::{EndpointSettings, Settings};
+use super::token_exchange::Exchanger;
+use crate::authn::SourceStatus;
 use crate::identity::Name;
+use crate::telemetry::Clock;
 
 /// The upstreams of one configuration.
 #[derive(Debug)]
@@ -19,6 +24,7 @@ pub struct Upstreams {
     pub(super) reserved: Arc<Reserved>,
     pub(super) budget: Arc<Budget>,
     pub(super) signer: Option<Arc<Signer>>,
+    exchangers: HashMap<Name, Arc<Exchanger>>,
 }
 
 /// One upstream and the state of its endpoints.
@@ -74,7 +80,40 @@ impl Upstreams {
             })
             .collect();
         let budget = previous.map_or_else(Arc::default, |previous| previous.budget.clone());
-        Self { by_name, reserved, budget, signer: None }
+        Self { by_name, reserved, budget, signer: None, exchangers: HashMap::new() }
+    }
+
+    /// With what exchanges tokens for the upstreams that want it; where nothing changed since `previous`, with what was
+    /// issued there. Calls run on `control`.
+    ///
+    /// # Errors
+    /// Every exchange that cannot be set up, and why.
+    pub fn exchanging(mut self, control: &Handle, clock: &Clock, previous: Option<&Self>) -> Result<Self, Vec<String>> {
+        let mut faults = Vec::new();
+        for upstream in self.by_name.values() {
+            let (name, Some(wanted)) = (&upstream.settings.name, &upstream.settings.token_exchange) else { continue };
+            let known = previous.and_then(|previous| previous.exchanger(name));
+            let opened = match known.filter(|known| known.settings() == wanted) {
+                Some(known) => Ok(known.clone()),
+                None => Exchanger::open(name, wanted, control, clock),
+            };
+            match opened {
+                Ok(exchanger) => drop(self.exchangers.insert(name.clone(), exchanger)),
+                Err(error) => faults.push(format!("`exchange` of [upstream.{name}]: {error}")),
+            }
+        }
+        if faults.is_empty() { Ok(self) } else { Err(faults) }
+    }
+
+    pub(super) fn exchanger(&self, upstream: &Name) -> Option<&Arc<Exchanger>> {
+        self.exchangers.get(upstream)
+    }
+
+    /// How the servers fare that exchange tokens, in the order of names.
+    pub fn exchange_status(&self) -> Vec<SourceStatus> {
+        let mut all: Vec<_> = self.exchangers.values().map(|exchanger| exchanger.status()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 
     /// With a signer of assertions.

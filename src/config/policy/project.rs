@@ -66,7 +66,7 @@ impl Project {
         let documents: Vec<_> = files.iter().map(|file| Document::parse(file, faults)).collect();
         let roots: Vec<_> = documents.iter().map(|document| document.root(faults)).collect();
         let token_sources: Vec<_> = known.token_sources.keys().cloned().collect();
-        let names = route::Known { upstreams: &known.upstreams, token_sources: &token_sources };
+        let names = route::Known { upstreams: &known.upstreams, exchanging: &[], token_sources: &token_sources };
         let tables = roots.iter().flat_map(|root| root.tables("route"));
         let located: Vec<_> = tables.filter_map(|table| route::read(&table, &names)).collect();
         let routes = route::arrange(&located, faults);

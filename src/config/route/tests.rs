@@ -11,8 +11,9 @@ fn load(text: &str) -> (Vec<Located<Route>>, Option<Routes>, Vec<String>) {
     let source = Arc::new(Source::new("routes.toml".into(), text.into()));
     let faults = Faults::default();
     let names = |names: &[&'static str]| names.iter().map(|name| Name::new(*name)).collect::<Vec<_>>();
-    let (upstreams, token_sources) = (names(&["payments", "wiki"]), names(&["corp", "partners"]));
-    let known = Known { upstreams: &upstreams, token_sources: &token_sources };
+    let (upstreams, token_sources) = (names(&["payments", "wiki", "ledger"]), names(&["corp", "partners"]));
+    let exchanging = names(&["ledger"]);
+    let known = Known { upstreams: &upstreams, exchanging: &exchanging, token_sources: &token_sources };
     let routes: Vec<_> = read_document(&source, &faults, |root| {
         root.tables("route").iter().filter_map(|table| read(table, &known)).collect()
     });
@@ -113,6 +114,7 @@ fn every_fault_has_a_place_and_a_hint() {
         ("tokens = [\"corp\", \"corp\"]", "stated twice"),
         ("admit = [\"slash\"]", "`admit` is \"slash\"; it can be \"encoded-slash\""),
         ("authorization = \"keep\"", "\"take\", \"pass\""),
+        ("authorization = \"pass\"\nupstream = \"ledger\"", "gets no client's own"),
         ("authorization = \"pass\"\ntokens = [\"corp\"]", "has no token sources"),
         ("binding = \"on\"", "\"required\", \"if-bound\", \"off\""),
         ("headers = { \"a b\" = \"1\" }", "is no header field"),

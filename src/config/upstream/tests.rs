@@ -145,3 +145,36 @@ fn a_client_certificate_and_a_key_that_do_not_match_are_a_fault() {
     let (settings, faults) = parse_in(text, directory.path());
     assert!(settings.is_none() && faults.len() == 1, "{faults:?}");
 }
+
+#[test]
+fn what_exchanges_tokens_is_read_whole_or_not_at_all() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("secret"), "s3cret").unwrap();
+    let client = "client = { id = \"p\", auth = \"client_secret_post\", secret = { file = \"secret\" } }";
+    let read = |lines: &str| {
+        let upstream = "[upstream.app]\nendpoints = [\"http://127.0.0.1:3000\"]\n[upstream.app.exchange]\n";
+        parse_in(&format!("{upstream}{lines}"), place.path())
+    };
+    let good = format!("url = \"https://as.example/token\"\naudience = \"app\"\n{client}\n");
+    let (settings, faults) = read(&good);
+    assert_eq!(faults, [""; 0]);
+    let exchange = settings.unwrap().token_exchange.unwrap();
+    assert_eq!((&*exchange.audience, exchange.scope, exchange.cache.as_secs()), ("app", None, 300));
+    let (settings, _) = read(&format!("{good}scope = \"a b\"\ncache = \"10s\"\ntimeout = \"1s\"\n"));
+    let exchange = settings.unwrap().token_exchange.unwrap();
+    assert_eq!((exchange.scope.as_deref(), exchange.cache.as_secs()), (Some("a b"), 10));
+    assert_eq!(exchange.outbound.timeout.as_secs(), 1);
+    for (lines, expected) in [
+        (good.replace("https", "http"), "plain http"),
+        (good.replace("audience = \"app\"\n", ""), "no `audience`"),
+        (good.replace("\"app\"", "\"\""), "must not be empty"),
+        (good.replace(client, ""), "no `client`"),
+        (good.replace("\"secret\"", "\"nothing\""), "cannot read"),
+        (format!("{good}cache = \"2h\""), "must lie between"),
+        (format!("{good}scope = \"\""), "must not be empty"),
+        (format!("{good}resource = \"x\""), "unknown key `resource`"),
+    ] {
+        let (settings, faults) = read(&lines);
+        assert!(settings.is_none() && faults.iter().any(|fault| fault.contains(expected)), "{lines}: {faults:?}");
+    }
+}

@@ -10,6 +10,7 @@ use crate::credential::CredentialError;
 use crate::identity::{Name, PeerRefusal, Reason};
 use crate::request::{IntakeError, PathForms};
 use crate::route::RouteError;
+use crate::upstream::{ForwardError, NotExchanged};
 
 fn every_authn_error() -> Vec<AuthnError> {
     let retry_after = Duration::from_secs(7);
@@ -62,6 +63,39 @@ fn a_nonce_is_handed_over_with_the_refusal() {
     let verdict = Rejection::Authn(AuthnError::DpopNonce { nonce: "n1".into() }).verdict(false, PathForms::NONE, None);
     assert_eq!(verdict.headers["dpop-nonce"], "n1");
     assert!(verdict.headers[WWW_AUTHENTICATE].to_str().unwrap().starts_with("DPoP error=\"use_dpop_nonce\""));
+}
+
+#[test]
+fn who_sends_a_bound_token_as_a_bearer_is_told_the_scheme() {
+    for (fault, begins) in [
+        (
+            BindingFault::ProofMissing,
+            "DPoP error=\"invalid_token\", algs=\"ES256 ES384 ES512 EdDSA Ed25519 PS256 RS256\"",
+        ),
+        (BindingFault::CertificateOther, "Bearer error=\"invalid_token\""),
+    ] {
+        let verdict = Rejection::Authn(AuthnError::Binding(fault)).verdict(false, PathForms::NONE, None);
+        let challenge = verdict.headers[WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(challenge.starts_with(begins), "{challenge}");
+    }
+}
+
+#[test]
+fn what_is_not_exchanged_is_the_identity_providers_fault_and_never_a_2xx() {
+    for (error, status, reason, comes_back) in [
+        (NotExchanged::Refused("invalid_target"), StatusCode::BAD_GATEWAY, Reason::ExchangeRefused, None),
+        (
+            NotExchanged::Unavailable(Duration::from_secs(7)),
+            StatusCode::SERVICE_UNAVAILABLE,
+            Reason::ExchangeUnavailable,
+            Some("7"),
+        ),
+    ] {
+        let rejection = Rejection::Forward(ForwardError::NotExchanged { upstream: Name::new("app"), error });
+        let verdict = rejection.verdict(false, PathForms::NONE, None);
+        assert_eq!((verdict.status, verdict.reason, verdict.fault), (status, reason, Fault::IdentityProvider));
+        assert_eq!(verdict.headers.get(RETRY_AFTER).map(|wait| wait.to_str().unwrap()), comes_back);
+    }
 }
 
 #[test]

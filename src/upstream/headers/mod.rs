@@ -27,6 +27,8 @@ pub(super) struct Journey<'a> {
     pub(super) origin: Origin<'a>,
     /// Who asks.
     pub(super) speaker: Speaker<'a>,
+    /// `Authorization` of the service's own.
+    pub(super) authorization: Option<HeaderValue>,
     /// `authorization = "pass"` on the route.
     pub(super) pass_authorization: bool,
     /// Header fields that rules set or remove: none of them is a client's, in any spelling.
@@ -41,7 +43,8 @@ impl Journey<'_> {
         let trailers_wanted = wants_trailers(headers);
         self.reserved.strip(headers, self.owned);
         headers.remove(HOST);
-        if !self.pass_authorization {
+        // A service that has tokens of its own never sees a client's.
+        if !self.pass_authorization || self.settings.token_exchange.is_some() {
             headers.remove(AUTHORIZATION);
             headers.remove(DPOP);
         }
@@ -49,6 +52,9 @@ impl Journey<'_> {
         headers.extend(self.granted);
         origin::set(headers, self.settings.origin, self.origin);
         identity::set(headers, &self.settings.identity, &self.speaker)?;
+        if let Some(authorization) = self.authorization {
+            headers.insert(AUTHORIZATION, authorization);
+        }
         if trailers_wanted {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }

@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
+use crate::credential::Credential;
 use crate::identity::{Claims, Issuer, Name, PeerFacts, Principal, TokenFacts};
 use crate::lease::{Ended, Lease};
 use crate::request::{self, RequestId};
@@ -46,6 +47,7 @@ pub(super) fn settings(address: SocketAddr) -> Settings {
         pool: Pooling::default(),
         host: HostHeader::Preserve,
         identity: IdentityHeaders::default(),
+        token_exchange: None,
         origin: OriginHeaders::default(),
         request_headers: Default::default(),
         response_headers: Default::default(),
@@ -214,6 +216,8 @@ impl Worker {
         let (parts, body) = request.into_parts();
         let lease = Lease::until(self.who.expires_at, Timestamp::now());
         self.leases.borrow_mut().push(lease.clone());
+        let credential = parts.headers.get(http::header::AUTHORIZATION);
+        let credential = credential.and_then(|value| Credential::parse(value, None).ok());
         let exchange = Exchange {
             parts,
             body: request::Body::Incoming(body),
@@ -223,6 +227,7 @@ impl Worker {
             upstream: Name::new("app"),
             pass_authorization: self.who.pass_authorization,
             token: self.who.token.clone(),
+            credential,
             peer: self.who.peer.clone(),
             owned: self.who.owned.clone(),
             granted: self.who.granted.clone(),

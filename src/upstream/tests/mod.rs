@@ -12,4 +12,5 @@ mod slow;
 mod streams;
 mod through;
 mod tls;
+mod token_exchange;
 mod trailers;
