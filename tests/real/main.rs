@@ -19,4 +19,5 @@ mod peers;
 mod scanners;
 mod streams;
 mod support;
+mod tokens;
 mod websocket;

@@ -14,10 +14,10 @@ pub(crate) struct H2load {
 }
 
 impl H2load {
-    /// Sends `requests` over a few connections, by HTTP/1.1 or HTTP/2.
+    /// Sends `requests` over ten connections, by HTTP/1.1 or HTTP/2.
     pub(crate) fn send(tools: &Tools, requests: u32, http1: bool, headers: &[&str], url: &str) -> Self {
         let mut command = Command::new(tools.command("h2load"));
-        command.args(["-n", &requests.to_string(), "-c", "8", "-m", if http1 { "1" } else { "16" }]);
+        command.args(["-n", &requests.to_string(), "-c", "10", "-m", if http1 { "1" } else { "16" }]);
         command.args(http1.then_some("--h1")).args(headers.iter().map(|line| format!("--header={line}"))).arg(url);
         let output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

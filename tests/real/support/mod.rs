@@ -1,5 +1,6 @@
 //! What the tests start, and how they ask: processes that end with their guard, certificates, curl.
 
+mod canaille;
 mod certificates;
 mod curl;
 mod gate;
@@ -12,6 +13,7 @@ mod running;
 mod scripted;
 mod wire;
 
+pub(crate) use canaille::Canaille;
 pub(crate) use certificates::{Authority, Identity};
 pub(crate) use curl::{Answer, Curl};
 pub(crate) use gate::{Gate, OPEN, Plan, records_in};
@@ -37,7 +39,7 @@ impl Tools {
     pub(crate) fn find() -> Option<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
         let needed = ["bin/node", "bin/nginx", "bin/promtool", "bin/h2load", "peers/bin/python", "sslyze/bin/sslyze"];
-        let packages = ["oidc-provider/node_modules", "node-peers/node_modules"];
+        let packages = ["oidc-provider/node_modules", "node-peers/node_modules", "canaille/bin/python"];
         let missing = needed.into_iter().chain(packages).find(|name| !folder.join(name).exists());
         let Some(missing) = missing else {
             return Some(Self { folder });
