@@ -24,7 +24,7 @@ workers = {self.workers}
 [[listener]]
 name = "edge"
 address = "127.0.0.1:{port}"
-tls = {{ certificates = [{{ chain = "{c}/server.pem", key = "{c}/server.key" }}], min_version = "1.3" }}
+tls = {{ certificates = [{{ chain = "{c}/server.pem", key = "{c}/server.key" }}], min_version = "1.3", resumption = {str(place.tickets).lower()} }}
 client_certificates = {{ mode = "required", trust = ["bench"] }}
 [trust.bench]
 ca = "{c}/ca.pem"

@@ -120,6 +120,8 @@ fn read_tls(
     let versions = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let least = table.get("min_version").map(|value| value.choice(versions));
     let hsts = table.get("hsts").and_then(|value| value.duration());
+    // A value of another kind is a fault.
+    let resumption = table.get("resumption").and_then(|value| value.bool()).unwrap_or(true);
     let (certificates, place) = certificates?;
     if certificates.as_ref().is_some_and(Vec::is_empty) {
         place.fault("`certificates` is empty: TLS needs one at least", None);
@@ -131,6 +133,7 @@ fn read_tls(
         client: client.unwrap_or(Some(ClientPolicy::Off))?,
         hosts: distinct(hosts, tls)?,
         hsts,
+        resumption,
     })
 }
 

@@ -70,6 +70,8 @@ pub struct TlsSettings {
     pub hosts: Vec<HostSettings>,
     /// For how long clients are to ask these hosts over TLS alone (RFC 6797); they are not told when absent.
     pub hsts: Option<Duration>,
+    /// Whether a client that comes back may resume its session, or proves its key at every connection.
+    pub resumption: bool,
 }
 
 /// A version of TLS.

@@ -58,6 +58,20 @@ async fn a_session_is_resumed_with_the_identity_that_made_it() {
 }
 
 #[tokio::test]
+async fn without_resumption_every_connection_proves_its_key() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let mut house = House::new(ClientPolicy::Optional(vec![bundle(folder.path(), "corp", &ca)]));
+    house.tls().resumption = false;
+    let running = house.run();
+    for version in VERSIONS {
+        let member = client(&ca.client(|_| {}), version);
+        for _ in 0..3 {
+            expect(&running, &member, "verified corp", false).await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refused_certificate_leaves_nothing_to_resume() {
     let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
     let running = House::new(ClientPolicy::Optional(vec![bundle(folder.path(), "corp", &ca)])).run();

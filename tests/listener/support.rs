@@ -53,6 +53,7 @@ impl House {
                 client,
                 hosts: Vec::new(),
                 hsts: None,
+                resumption: true,
             }),
             proxy_protocol: Vec::new(),
             trusted_proxies: Vec::new(),

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
-use rustls::server::NoClientAuth;
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
 use rustls::time_provider::TimeProvider;
 use rustls::{CipherSuite, ServerConfig};
 use rustls_pki_types::UnixTime;
@@ -69,7 +69,7 @@ impl ListenerTls {
     pub(super) fn build(listener: &Name, settings: &TlsSettings, clock: &Clock) -> Result<Self, rustls::Error> {
         let chooser = Arc::new(Chooser::new(&settings.certificates));
         let build = |name: &Name, client: &ClientPolicy| -> Result<Arc<Profile>, rustls::Error> {
-            let config = configure(settings.least, client, chooser.clone(), clock)?;
+            let config = configure(settings, client, chooser.clone(), clock)?;
             Ok(Arc::new(Profile { name: name.clone(), client: client.clone(), config: Arc::new(config) }))
         };
         let default = build(listener, &settings.client)?;
@@ -101,12 +101,12 @@ pub(super) fn normal_host(name: &str) -> String {
 }
 
 fn configure(
-    least: TlsVersion,
+    settings: &TlsSettings,
     client: &ClientPolicy,
     chooser: Arc<Chooser>,
     clock: &Clock,
 ) -> Result<ServerConfig, rustls::Error> {
-    let versions: &[_] = match least {
+    let versions: &[_] = match settings.least {
         TlsVersion::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::Tls13 => &[&rustls::version::TLS13],
     };
@@ -124,10 +124,14 @@ fn configure(
     let mut config = builder.with_cert_resolver(chooser);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ignore_client_order = true;
-    config.send_tls13_tickets = 1;
+    config.send_tls13_tickets = usize::from(settings.resumption);
     // INVARIANT: no early data. It can be replayed and would precede everything that is decided per request.
     config.max_early_data_size = 0;
-    config.session_storage = Arc::new(Sessions::new(client.trust().to_vec(), clock.clone()));
+    config.session_storage = if settings.resumption {
+        Arc::new(Sessions::new(client.trust().to_vec(), clock.clone()))
+    } else {
+        Arc::new(NoServerSessionStorage {})
+    };
     Ok(config)
 }
 
