@@ -135,7 +135,7 @@ def read(dump):
                 callee = names[found[2]]
         elif line.startswith("calls="):
             called = True
-            if re.fullmatch(r"__rustc::__rust_(alloc|alloc_zeroed|realloc)", callee):
+            if re.fullmatch(r"mi_(malloc|zalloc|realloc)_aligned", callee):
                 allocations += int(line[6:].split()[0])
         elif re.match(r"[+*\-0-9]", line):
             if not called:
