@@ -16,7 +16,7 @@ use crate::identity::TokenFacts;
 use crate::request::ConnectionId;
 
 /// What an entry costs beside its token and its claims, in bytes.
-const ENTRY_BYTES: u64 = 1024;
+const ENTRY_BYTES: u64 = 1536;
 /// How much memory parsed claims take for each byte of the text that they came in, measured.
 const BYTES_PER_BYTE: u64 = 5;
 /// The connections whose failures are remembered.
