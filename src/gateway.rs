@@ -28,7 +28,7 @@ use crate::identity::Reason;
 use crate::lease::Leases;
 use crate::policy::Renewal;
 use crate::rejection::{Rejection, render};
-use crate::request::{Arrival, Body, Connection, Received};
+use crate::request::{AnswerStyle, Arrival, Body, Connection, HttpVersion, Received};
 use crate::route::Resolved;
 use crate::telemetry::Clock;
 use crate::upstream::{Forwarded, Pools};
@@ -92,13 +92,14 @@ impl Gateway {
         let gateway = self.clone();
         let arrival = Arrival::of(&request, self.clock.now());
         let (style, id) = (arrival.style, arrival.id);
+        let call = (style == AnswerStyle::Grpc && connection.http == HttpVersion::Http2).then_some(id);
         let mut trail = Trail::begin(&self.recorder, arrival, connection.clone());
         // Boxed: the walk would have room for it at every step.
         let request = Box::new(request.map(|body| Body::counted(body, trail.bytes_in())));
         async move {
             let walk = AssertUnwindSafe(gateway.admit(request, connection, &mut trail)).catch_unwind().await;
             let mut response = match walk.unwrap_or(Err(Rejection::Internal)) {
-                Ok(Answer::Forwarded(forwarded)) => AnswerBody::forwarded(forwarded, trail),
+                Ok(Answer::Forwarded(forwarded)) => AnswerBody::forwarded(forwarded, trail, call),
                 Ok(Answer::Own(response)) => AnswerBody::own(response, trail),
                 Err(rejection) => {
                     let verdict = rejection.verdict(trail.conceals(), trail.forms(), trail.authority().as_deref());

@@ -8,6 +8,8 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::audit::Trail;
+use crate::rejection::trailers;
+use crate::request::RequestId;
 use crate::upstream::{self, Forwarded, StreamError};
 
 /// What the client is sent: bytes of our own, or the upstream's stream. When it ends, fails or is dropped, the request's
@@ -16,6 +18,8 @@ use crate::upstream::{self, Forwarded, StreamError};
 pub struct AnswerBody {
     content: Content,
     trail: Option<Trail>,
+    /// Of a gRPC call: how its client knows it. When it breaks off, its trailers say why.
+    call: Option<RequestId>,
 }
 
 #[derive(Debug)]
@@ -28,11 +32,12 @@ impl AnswerBody {
     /// A short answer of our own: a refusal, or an endpoint of the gateway itself.
     pub(super) fn own(response: Response<Bytes>, mut trail: Trail) -> Response<Self> {
         trail.status(response.status());
-        response.map(|bytes| Self { content: Content::Own(bytes), trail: Some(trail) })
+        response.map(|bytes| Self { content: Content::Own(bytes), trail: Some(trail), call: None })
     }
 
-    /// The upstream's answer, streamed. The trail of an upgraded connection stays with its tunnel.
-    pub(super) fn forwarded(forwarded: Forwarded, mut trail: Trail) -> Response<Self> {
+    /// The upstream's answer, streamed. The trail of an upgraded connection stays with its tunnel. A `call` is a gRPC call
+    /// over HTTP/2, which can say how it ended when it has begun.
+    pub(super) fn forwarded(forwarded: Forwarded, mut trail: Trail, call: Option<RequestId>) -> Response<Self> {
         trail.forwarded(&forwarded.upstream, &forwarded.endpoint);
         trail.status(forwarded.response.status());
         let trail = match forwarded.tunnel {
@@ -48,7 +53,9 @@ impl AnswerBody {
                 None
             }
         };
-        forwarded.response.map(|body| Self { content: Content::Upstream(body), trail })
+        // An answer that states its length has no room for other words.
+        let call = call.filter(|_| forwarded.response.body().size_hint().exact().is_none());
+        forwarded.response.map(|body| Self { content: Content::Upstream(body), trail, call })
     }
 
     fn ended(&mut self) {
@@ -80,7 +87,13 @@ impl Body for AnswerBody {
         };
         match &frame {
             None => self.ended(),
-            Some(Err(error)) => self.failed(error),
+            Some(Err(error)) => {
+                self.failed(error);
+                if let Some(id) = self.call {
+                    self.content = Content::Own(Bytes::new());
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers(error, &id)))));
+                }
+            }
             Some(Ok(frame)) => {
                 if let (Some(data), Some(trail)) = (frame.data_ref(), &self.trail) {
                     trail.count_out(data.len());

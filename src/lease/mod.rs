@@ -2,7 +2,7 @@
 //!
 //! A decision is made for a moment; a stream, an upload or a WebSocket outlives it. Such an exchange holds a [`Lease`]
 //! over its grant. Its bodies and its tunnel ask the lease each time they move or wait, and end when it has ended: an
-//! HTTP/1.1 connection is closed, an HTTP/2 stream is reset, a WebSocket gets a close frame.
+//! HTTP/1.1 connection is closed, an HTTP/2 stream is reset, a gRPC call gets its status, a WebSocket a close frame.
 //!
 //! The grant is decided on again when it expires, and whenever [`Leases::review`] is called: after a reload, after a
 //! revocation. What the judge says then either goes on or ends; it can never open anything. The client's certificate is

@@ -7,7 +7,7 @@ mod challenge;
 mod render;
 mod verdict;
 
-pub use render::render;
+pub use render::{render, trailers};
 pub use verdict::{Fault, Verdict};
 
 use crate::authn::AuthnError;

@@ -7,7 +7,10 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::Verdict;
+use super::verdict::broken_off;
+use crate::identity::Reason;
 use crate::request::{AnswerStyle, RequestId};
+use crate::upstream::StreamError;
 
 /// Renders the answer to a refused request. The body is short and constant but for the request id and the advice that
 /// the policy's author wrote.
@@ -93,13 +96,23 @@ fn page(verdict: &Verdict, id: &RequestId) -> Response<Bytes> {
 /// A gRPC refusal is "trailers only": status 200, no body, the gRPC status in the header block.
 fn grpc(verdict: &Verdict, id: &RequestId) -> Response<Bytes> {
     let mut response = answer(StatusCode::OK, "application/grpc", Bytes::new());
-    let headers = response.headers_mut();
-    headers.insert("grpc-status", HeaderValue::from_static(grpc_status(verdict.status)));
-    // Percent-encoding is not needed: codes and ids are plain ASCII.
-    if let Ok(message) = HeaderValue::from_str(&format!("{} ({id})", verdict.reason)) {
-        headers.insert("grpc-message", message);
-    }
+    response.headers_mut().extend(call_status(verdict.status, verdict.reason, id));
     response
+}
+
+/// The end of a gRPC call that breaks off in mid-stream: what a refusal for the same reason would have said.
+pub fn trailers(error: &StreamError, id: &RequestId) -> HeaderMap {
+    call_status(broken_off(error), error.reason(), id)
+}
+
+fn call_status(status: StatusCode, reason: Reason, id: &RequestId) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    fields.insert("grpc-status", HeaderValue::from_static(grpc_status(status)));
+    // Percent-encoding is not needed: codes and ids are plain ASCII.
+    if let Ok(message) = HeaderValue::from_str(&format!("{reason} ({id})")) {
+        fields.insert("grpc-message", message);
+    }
+    fields
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {

@@ -14,7 +14,7 @@ use crate::identity::Reason;
 use crate::policy::Denied;
 use crate::request::{IntakeError, PathForms};
 use crate::route::RouteError;
-use crate::upstream::{ForwardError, NotExchanged};
+use crate::upstream::{ForwardError, NotExchanged, StreamError};
 
 /// What is answered to a refused request, and what is recorded.
 #[derive(Clone, Debug)]
@@ -281,6 +281,16 @@ const fn ended(reason: Reason) -> StatusCode {
         | Reason::ScopeInsufficient
         | Reason::PolicyChanged => StatusCode::FORBIDDEN,
         _ => StatusCode::UNAUTHORIZED,
+    }
+}
+
+/// The status of an answer that broke off, for whoever can be told after its head.
+pub(super) const fn broken_off(error: &StreamError) -> StatusCode {
+    match error {
+        StreamError::LeaseEnded(reason) => ended(*reason),
+        StreamError::Connection(_) => StatusCode::BAD_GATEWAY,
+        StreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+        StreamError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
     }
 }
 

@@ -132,13 +132,17 @@ fn a_refusal_is_a_grpc_status() {
 #[test]
 fn a_stream_ends_with_its_token() {
     let Some(mut house) = house() else { return };
-    for service in ["plain.Echo", "secret.Echo"] {
-        let token = house.provider.token("sre", "short");
-        let told = house.ask(service, &["flow"], Some(&token));
+    let flow = |service| house.ask(service, &["flow"], Some(&house.provider.token("sre", "short")));
+    let told = std::thread::scope(|scope| {
+        ["plain.Echo", "secret.Echo"].map(|service| scope.spawn(move || flow(service))).map(|it| it.join().unwrap())
+    });
+    for told in told {
         assert!(told["flow"]["parts"].as_u64().unwrap() > 5, "it ran for a while: {told}");
-        assert_eq!(told["flow"]["code"], 13, "a stream that is cut is reset: {told}");
-        let peer = if service == "plain.Echo" { &mut house.plain } else { &mut house.secret };
-        peer.says("\"cancelled\":\"flow\"");
+        assert_eq!(told["flow"]["code"], 16, "unauthenticated, as it would be now: {told}");
+        assert!(told["flow"]["details"].as_str().unwrap().starts_with("token-expired ("), "{told}");
+    }
+    for service in [&mut house.plain, &mut house.secret] {
+        service.says("\"cancelled\":\"flow\"");
     }
     let record = house
         .gate

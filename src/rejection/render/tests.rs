@@ -2,9 +2,10 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use jiff::Timestamp;
 
 use super::super::{Fault, Verdict};
-use super::render;
+use super::{render, trailers};
 use crate::identity::Reason;
 use crate::request::{AnswerStyle, Arrival, RequestId};
+use crate::upstream::StreamError;
 
 fn verdict(advice: Option<&str>) -> Verdict {
     let mut headers = HeaderMap::new();
@@ -54,4 +55,19 @@ fn grpc_gets_trailers_only() {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["grpc-status"], "7");
     assert!(response.body().is_empty());
+}
+
+#[test]
+fn a_grpc_call_that_breaks_off_ends_with_the_status_of_a_refusal() {
+    let deadline = crate::upstream::Deadline::Idle;
+    for (error, status, message) in [
+        (StreamError::LeaseEnded(Reason::TokenExpired), "16", "token-expired ("),
+        (StreamError::LeaseEnded(Reason::DeniedByRule), "7", "denied-by-rule ("),
+        (StreamError::Timeout(deadline), "4", "upstream-timeout ("),
+        (StreamError::TooLarge { limit: 1 }, "3", "body-too-large ("),
+    ] {
+        let fields = trailers(&error, &id());
+        assert_eq!(fields["grpc-status"], status);
+        assert!(fields["grpc-message"].to_str().unwrap().starts_with(message), "{fields:?}");
+    }
 }
