@@ -39,11 +39,11 @@ def main():
     try:
         for name in options.only:
             lines += [*MEASURES[name](place, options), ""]
+            if options.markdown:
+                Path(options.markdown).write_text("\n".join(lines))
     finally:
         upstream.stop()
     print("\n".join(lines))
-    if options.markdown:
-        Path(options.markdown).write_text("\n".join(lines))
 
 
 class Caller:
@@ -100,7 +100,7 @@ def stop(started):
 
 
 def handshakes(place, options):
-    count, rounds = (100, 2) if options.quick else (1_000, 9)
+    count, rounds = (100, 2) if options.quick else (1_000, 5)
     caller = Caller(place)
     started = running(place, lineup.HANDSHAKES, caller)
     spent = {entry.peer.name: [] for entry in started}
