@@ -56,11 +56,15 @@ impl Registered {
         if self.expires_at.is_some_and(|exp| now.duration_since(exp) >= skew) {
             return Err(AuthnError::Expired);
         }
-        let begins_later = |begin: Option<Timestamp>| begin.is_some_and(|begin| begin.duration_since(now) > skew);
-        if begins_later(self.not_before) || begins_later(self.issued_at) {
+        if self.begins().is_some_and(|begin| begin.duration_since(now) > skew) {
             return Err(AuthnError::NotYetValid);
         }
         Ok(())
+    }
+
+    /// What the token counts from, clock skew aside: a clock that was set back asks it again.
+    pub(super) fn begins(&self) -> Option<Timestamp> {
+        self.not_before.max(self.issued_at)
     }
 
     /// Builds the facts once every check has passed.

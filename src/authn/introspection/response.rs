@@ -59,7 +59,7 @@ fn check(claims: Claims, settings: &IntrospectionSettings, now: Timestamp) -> Re
     let fresh_until = end.map_or(cap, |end| end.min(cap));
     let expires_at = registered.expires_at.unwrap_or(cap);
     let principal = facts::principal(&registered, &settings.issuer, true)?;
-    let not_before = registered.not_before;
+    let not_before = registered.begins();
     let facts = registered.into_facts(claims, principal, expires_at, &settings.name, &settings.token.groups)?;
     Ok(Active { facts, not_before, fresh_until })
 }

@@ -60,7 +60,7 @@ pub(super) fn check_claims(claims: Claims, issuer: &IssuerSettings, now: Timesta
     registered.check_times(&issuer.token, now)?;
     check_lifetime(&registered, expires_at, issuer, now)?;
     let principal = facts::principal(&registered, &issuer.issuer, false)?;
-    let not_before = registered.not_before;
+    let not_before = registered.begins();
     let facts = registered.into_facts(claims, principal, expires_at, &issuer.name, &issuer.token.groups)?;
     Ok(Verified { facts, not_before })
 }
