@@ -26,10 +26,29 @@ pub struct Document<'s> {
     root: Spanned<DeTable<'s>>,
 }
 
+/// A tree, and what is wrong with its text.
+type Parsed<'s> = (Spanned<DeTable<'s>>, Vec<toml::de::Error>);
+
 impl<'s> Document<'s> {
     /// Parses a file. Syntax errors become faults, all of them; what could be read is kept.
     pub fn parse(source: &'s Arc<Source>, faults: &Faults) -> Self {
-        let (root, errors) = DeTable::parse_recoverable(&source.text);
+        Self::of(source, DeTable::parse_recoverable(&source.text), faults)
+    }
+
+    /// Parses several files, on a thread of their own: the trees of thousands of rules are many times larger than what is
+    /// made of them, and allocators give memory back to the system when all that a thread took is free again.
+    pub fn parse_all(sources: &'s [Arc<Source>], faults: &Faults) -> Vec<Self> {
+        let parse = || sources.iter().map(|source| DeTable::parse_recoverable(&source.text)).collect::<Vec<_>>();
+        let parsed = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("policy-files".into()).spawn_scoped(scope, parse).ok()?;
+            thread.join().ok()
+        });
+        // Where no thread can be had, here.
+        let parsed = parsed.unwrap_or_else(parse);
+        sources.iter().zip(parsed).map(|(source, parsed)| Self::of(source, parsed, faults)).collect()
+    }
+
+    fn of(source: &'s Arc<Source>, (root, errors): Parsed<'s>, faults: &Faults) -> Self {
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             faults.error(&At { source: source.clone(), span }, error.message().trim(), None);

@@ -36,7 +36,7 @@ pub(super) struct Read {
     /// Its name and place.
     pub(super) name: Located<Name>,
     /// The rule; `None` when it has a fault, so that one mistake is reported once.
-    pub(super) rule: Option<Rule>,
+    pub(super) rule: Option<Arc<Rule>>,
 }
 
 /// Reads the rules of one file.
@@ -83,7 +83,7 @@ fn read(table: &Table<'_>, effect: Effect, file_mode: Option<Mode>, names: &Name
     let sound = table.faults().errors() == before;
     let rule = routes.filter(|_| sound).map(|routes| {
         let origin = Arc::from(origin(&at));
-        Rule { name: name.clone(), effect, routes, condition, anonymous, mode, rollout, obligations, origin }
+        Arc::new(Rule { name: name.clone(), effect, routes, condition, anonymous, mode, rollout, obligations, origin })
     });
     Some(Read { name: Located { value: name, at }, rule })
 }

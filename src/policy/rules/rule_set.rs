@@ -65,10 +65,10 @@ impl RuleSet {
     /// # Errors
     /// Every [`RuleFault`] there is.
     pub fn new(
-        rules: impl IntoIterator<Item = Rule>,
+        rules: impl IntoIterator<Item = Arc<Rule>>,
         routes: impl IntoIterator<Item = RouteOutline>,
     ) -> Result<Self, Vec<RuleFault>> {
-        let mut rules: Vec<_> = rules.into_iter().map(Arc::new).collect();
+        let mut rules: Vec<_> = rules.into_iter().collect();
         rules.sort_by(|left, right| left.name.cmp(&right.name));
         let routes: Vec<_> = routes.into_iter().collect();
         let faults = faults(&rules, &routes);
