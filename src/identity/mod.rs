@@ -4,6 +4,7 @@
 //! parse again.
 
 mod claims;
+mod field;
 mod name;
 mod params;
 mod peer;
@@ -13,6 +14,7 @@ mod spiffe;
 mod token;
 
 pub use claims::{ClaimPath, Claims, ClaimsError};
+pub use field::{is_same_field, occurrences, plain_field};
 pub use name::{Audience, Issuer, Name, Principal, Scope};
 pub use params::PathParams;
 pub use peer::{PeerCertificate, PeerCheck, PeerFacts, PeerIdentity, PeerRefusal};

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{Cors, HostPattern, PathPattern};
-use crate::identity::Name;
+use crate::identity::{Name, occurrences};
 use crate::request::PathForms;
 
 /// One checked `[[route]]`.
@@ -74,7 +74,7 @@ impl Methods {
     }
 }
 
-/// A header field that a request must have: at least once, and equal each time.
+/// A header field that a request must have: at least once, and equal each time, in whatever spelling of its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderCondition {
     /// Its name.
@@ -84,8 +84,14 @@ pub struct HeaderCondition {
 }
 
 impl HeaderCondition {
+    /// Whether the request says two things of the field: services take the first, the last or both, so no route is meant.
+    pub(super) fn is_contradicted(&self, headers: &HeaderMap) -> bool {
+        let mut values = occurrences(headers, self.name.as_str());
+        values.next().is_some_and(|first| values.any(|other| other != first))
+    }
+
     pub(super) fn holds(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(&self.name).iter().peekable();
+        let mut values = occurrences(headers, self.name.as_str()).peekable();
         values.peek().is_some() && values.all(|value| *value == self.value)
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::cors;
 use super::own::{WellKnown, well_known};
@@ -49,6 +49,9 @@ pub enum RouteError {
         /// The route that it would lead to.
         route: Option<Name>,
     },
+    /// A field that chooses the route says two things. 400.
+    #[error("the field `{0}`, which chooses the route, occurs with different values")]
+    Header(HeaderName),
 }
 
 impl Routes {
@@ -79,6 +82,10 @@ impl Routes {
         };
         let found = self.hosts.find(host).and_then(|host| host.paths.find(path)).ok_or_else(unknown)?;
         let Found { routes, values } = found;
+        let mut conditions = routes.iter().flat_map(|(_, route)| &route.headers);
+        if let Some(condition) = conditions.find(|condition| condition.is_contradicted(headers)) {
+            return Err(RouteError::Header(condition.name.clone()));
+        }
         let mut meant = routes.iter().filter(|(_, route)| is_meant(route, headers)).peekable();
         let (_, nearest) = meant.peek().copied().ok_or_else(unknown)?;
         let Some((_, route)) = meant.find(|(_, route)| route.methods.contains(method)) else {

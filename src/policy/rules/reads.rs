@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::criterion::{RequestCriterion, SubjectCriterion};
 use super::{Criterion, Facts, RouteRules, Rule};
+use crate::identity::occurrences;
 
 /// Which header fields rules read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +41,14 @@ impl HeadersRead {
         if all { Self::All } else { Self::These(names.into()) }
     }
 
-    /// The fields of a request that are read.
+    /// The fields of a request that are read, each under the name by which the rules ask for it.
     pub fn kept(&self, headers: &HeaderMap) -> HeaderMap {
         match self {
             Self::All => headers.clone(),
             Self::These(names) => {
                 let mut kept = HeaderMap::new();
                 for name in names.iter() {
-                    for value in headers.get_all(name) {
+                    for value in occurrences(headers, name.as_str()) {
                         kept.append(name.clone(), value.clone());
                     }
                 }

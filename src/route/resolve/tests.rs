@@ -180,6 +180,11 @@ fn header_conditions_choose_among_routes_of_one_path() {
     assert_eq!(ask(Method::GET, "/x", &[("x-version", "3"), ("x-beta", "1")]), "three");
     assert_eq!(ask(Method::GET, "/x", &[("x-version", "2"), ("x-beta", "1")]), "two-beta");
     assert_eq!(ask(Method::POST, "/x", &[("x-version", "2")]), "plain");
+    assert_eq!(ask(Method::GET, "/x", &[("x_version", "2"), ("x-version", "2")]), "two");
+    for other in ["x-version", "x_version", "X.Version"] {
+        let answer = ask(Method::GET, "/x", &[("x-version", "1"), (other, "2")]);
+        assert!(answer.contains("Header"), "the service may take the second for the version: {answer}");
+    }
     assert_eq!(ask(Method::GET, "/only", &[]), "Err(Unknown)");
     assert_eq!(ask(Method::POST, "/only", &[]), "Err(Unknown)");
     assert!(ask(Method::POST, "/only", &[("x-version", "2")]).contains("Method"));

@@ -245,6 +245,40 @@ fn semantics_8_every_occurrence_permits_and_any_occurrence_denies() {
 }
 
 #[test]
+fn semantics_8_another_spelling_of_a_field_is_another_occurrence() {
+    let header = |fields: &str| {
+        format!(
+            "{TOKEN}\n[test.request]\nhost = \"api.corp.example\"\npath = \"/v1/items/7\"\nheaders = {{ {fields} }}"
+        )
+    };
+    let permits = [
+        "subject = { any = true }\nrequest = { headers = { x-env = \"test\" } }",
+        "subject = { any = true }\nwhen = \"request.headers['X-Env'] == 'test'\"",
+        "subject = { any = true }\nwhen = \"request.headers.values('x-env').all(v, v == 'test') && 'x_env' in request.headers\"",
+    ];
+    let denies = [
+        "request = { headers = { x-env = { equals = \"live\", when_absent = \"skip\" } } }",
+        "request = { headers = { X_Env = { equals = \"live\", when_absent = \"skip\" } } }",
+        "request = { headers = { x-env = { present = true } } }",
+        "when = \"'x-env' in request.headers\"",
+        "when = \"request.headers.exists(n, n == 'x-env')\"",
+        "when = \"request.headers['x-env'] == 'live'\"\nwhen_absent = \"skip\"",
+        "when = \"request.headers.values('x-env').exists(v, v == 'live')\"",
+    ];
+    for fields in ["x-env = \"test\", x_env = \"live\"", "X-Env = \"test\", X_Env = \"live\"", "\"x.env\" = \"live\""] {
+        for keys in permits {
+            assert!(!admits(keys, &header(fields)), "{keys} {fields}");
+        }
+        for keys in denies {
+            assert!(refuses(keys, &header(fields)), "{keys} {fields}");
+        }
+    }
+    assert!(permits.iter().all(|keys| admits(keys, &header("x-env = \"test\""))));
+    assert!(permits.iter().all(|keys| admits(keys, &header("x_env = \"test\""))), "alone it says the same");
+    assert!(!refuses(denies[0], &header("x-env = \"test\", xenv = \"live\"")));
+}
+
+#[test]
 fn semantics_9_a_subject_is_one_issuers() {
     let keys = "subject = { issuer = \"corp\", sub = \"u-1\" }";
     assert!(admits(keys, &item(TOKEN)));

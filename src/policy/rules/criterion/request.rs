@@ -1,6 +1,6 @@
 //! What is asked: method, host, path, path parameters, query, header fields.
 //!
-//! A parameter or field that occurs more than once is read by the quantifier (POLICY semantics 8), and so is every form
+//! A parameter or field that occurs more than once, in whatever spelling of its name, is read by the quantifier (POLICY semantics 8), and so is every form
 //! that two readers could take differently: a permission holds in every reading, a denial in any.
 
 use http::HeaderName;
@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use super::peer::{DnsPattern, PatternError};
 use super::{StringSet, TextMatch, each, listed, quoted};
+use crate::identity::occurrences;
 use crate::policy::rules::{Facts, Quantifier, Truth};
 
 /// A question about the request.
@@ -51,10 +52,12 @@ impl RequestCriterion {
             }
             Self::QueryPresent(name, wanted) => (query_values(request.query, name).next().is_some() == *wanted).into(),
             Self::Header(name, text) => {
-                let values = request.headers.get_all(name).iter();
+                let values = occurrences(request.headers, name.as_str());
                 each(values.map(|value| header_truth(value, text, quantifier)), quantifier).unwrap_or(Truth::Missing)
             }
-            Self::HeaderPresent(name, wanted) => (request.headers.contains_key(name) == *wanted).into(),
+            Self::HeaderPresent(name, wanted) => {
+                (occurrences(request.headers, name.as_str()).next().is_some() == *wanted).into()
+            }
         }
     }
 
@@ -85,7 +88,7 @@ impl RequestCriterion {
                 listed(values.iter().map(String::as_str))
             }
             Self::Header(name, _) | Self::HeaderPresent(name, _) => {
-                let values = request.headers.get_all(name).iter();
+                let values = occurrences(request.headers, name.as_str());
                 let values: Vec<_> = values.map(|value| value.to_str().unwrap_or("(not text)")).collect();
                 listed(values.into_iter())
             }

@@ -1,5 +1,6 @@
 //! Lists and maps as expressions see them: views of what the request, the token and the certificate hold.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::error::Fault;
 use super::number;
 use super::query::Query;
 use super::value::Value;
-use crate::identity::{Audience, PathParams, Scope};
+use crate::identity::{Audience, PathParams, Scope, is_same_field, occurrences, plain_field};
 
 /// A list.
 #[derive(Clone, Debug)]
@@ -96,7 +97,7 @@ impl<'a> Map<'a> {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Json(map) => map.len(),
-            Self::Headers(headers) => headers.keys().filter(|name| !is_secret(name.as_str())).count(),
+            Self::Headers(headers) => field_names(headers).len(),
             Self::Params(params) => params.iter().count(),
             Self::Query(query) => query.names().map_or(0, |names| names.len()),
             Self::Borrowed(entries) => entries.len(),
@@ -134,7 +135,7 @@ impl<'a> Map<'a> {
     /// Whether there is something under a text, even if it cannot be read.
     pub(super) fn has(&self, key: &str) -> Result<bool, Fault> {
         match self {
-            Self::Headers(headers) => Ok(!is_secret(key) && headers.contains_key(key)),
+            Self::Headers(headers) => Ok(!is_secret(key) && occurrences(headers, key).next().is_some()),
             Self::Query(query) => query.has(key),
             _ => Ok(self.member(key)?.is_some()),
         }
@@ -144,9 +145,7 @@ impl<'a> Map<'a> {
     pub(super) fn keys(&self) -> Result<Vec<Value<'a>>, Fault> {
         Ok(match self {
             Self::Json(map) => map.keys().map(|key| Value::text(key)).collect(),
-            Self::Headers(headers) => {
-                headers.keys().map(http::HeaderName::as_str).filter(|name| !is_secret(name)).map(Value::text).collect()
-            }
+            Self::Headers(headers) => field_names(headers).into_iter().map(Value::written).collect(),
             Self::Params(params) => params.iter().map(|(name, _)| Value::text(name)).collect(),
             Self::Query(query) => query.names()?.into_iter().map(Value::written).collect(),
             Self::Borrowed(entries) => entries.iter().map(|(key, _)| key.clone()).collect(),
@@ -158,20 +157,37 @@ impl<'a> Map<'a> {
     pub(super) fn every(&self, key: &str) -> Result<Vec<Value<'a>>, Fault> {
         match self {
             Self::Headers(_) if is_secret(key) => Ok(Vec::new()),
-            Self::Headers(headers) => headers.get_all(key).iter().map(readable).collect(),
+            Self::Headers(headers) => occurrences(headers, key).map(readable).collect(),
             Self::Query(query) => Ok(query.every(key)?.into_iter().map(Value::written).collect()),
             _ => Err(Fault::NoOverload),
         }
     }
 }
 
+/// The names of a request's fields, each once, whatever the spelling in which it was sent.
+fn field_names(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
+    let shown = headers.keys().map(http::HeaderName::as_str).filter(|name| !is_secret(name));
+    let mut names: Vec<_> = shown
+        .map(|name| {
+            if name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+                plain_field(name).into()
+            } else {
+                name.into()
+            }
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// Header fields that hold secrets. No rule reads them, so no explanation shows them.
 pub(super) fn is_secret(name: &str) -> bool {
-    ["authorization", "cookie", "dpop", "proxy-authorization"].iter().any(|secret| secret.eq_ignore_ascii_case(name))
+    ["authorization", "cookie", "dpop", "proxy-authorization"].iter().any(|secret| is_same_field(secret, name))
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<Value<'a>>, Fault> {
-    let mut values = headers.get_all(name).iter();
+    let mut values = occurrences(headers, name);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         _ if is_secret(name) => Ok(None),
