@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
-use portcullis::config::{Fault, Loaded, load};
+use portcullis::config::{Fault, Loaded, Wanted, load};
 use portcullis::demo::{Certificates, Names};
 use tempfile::TempDir;
 
@@ -60,7 +60,7 @@ fn directory(main: &str, policy: &str) -> TempDir {
 }
 
 fn read(directory: &Path) -> Result<Loaded, Vec<Fault>> {
-    load(directory, Timestamp::now(), None)
+    load(directory, Timestamp::now(), None, Wanted::OnDisk)
 }
 
 fn shown(faults: &[Fault], directory: &Path) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use portcullis::authn::{KeyOrigin, TokenCacheLimits, TokenType};
-use portcullis::config;
+use portcullis::config::{self, Wanted};
 use portcullis::demo::{Certificates, Names, Stage};
 use portcullis::identity::Reason;
 use portcullis::policy::lint::Code;
@@ -128,7 +128,7 @@ async fn every_metric_is_described_and_none_that_is_not_there() {
 fn the_configuration_of_the_readme_is_served_as_it_stands() {
     let place = tempfile::tempdir().unwrap();
     gate(place.path());
-    let loaded = config::load(place.path(), Timestamp::now(), None);
+    let loaded = config::load(place.path(), Timestamp::now(), None, Wanted::OnDisk);
     assert!(loaded.is_ok(), "{:?}", loaded.err());
     assert!(README.lines().filter(|line| line.starts_with("[[") || line.starts_with('[')).count() >= 5);
 }
@@ -148,7 +148,7 @@ fn the_configuration_of_the_quickstart_is_served_as_it_stands() {
     let policy = place.path().join("policies/wiki.toml");
     let text = fs::read_to_string(&policy).unwrap();
     fs::write(&policy, format!("{text}\n{test}\n#{rules}")).unwrap();
-    let loaded = config::load(place.path(), Timestamp::now(), None);
+    let loaded = config::load(place.path(), Timestamp::now(), None, Wanted::OnDisk);
     assert!(loaded.is_ok(), "{:?}", loaded.err());
 }
 
@@ -237,7 +237,7 @@ routes  = ["payments"]
 subject = { issuer = "corp" }
 "#,
     );
-    let sources = config::load(directory.path(), Timestamp::now(), None).unwrap().settings.sources;
+    let sources = config::load(directory.path(), Timestamp::now(), None, Wanted::OnDisk).unwrap().settings.sources;
     let (issuer, server) = (&sources.issuers()[0], &sources.servers()[0]);
     let refresh = match &issuer.keys {
         KeyOrigin::Discovery { refresh, .. } => Some(refresh),

@@ -7,7 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use portcullis::config::policy::describe::{Description, describe};
 use portcullis::config::policy::project::Project;
-use portcullis::config::{Fault, Faults, load};
+use portcullis::config::{Fault, Faults, Wanted, load};
 use portcullis::demo::{Certificates, Names};
 use portcullis::policy::lint::Code;
 use portcullis::policy::trial::coverage;
@@ -29,7 +29,8 @@ fn every_set_loads_passes_its_tests_and_is_covered_whole() {
         fs::write(to.join("secret"), "a secret of the test's own, long enough\n").unwrap();
 
         let shown = |faults: &[Fault]| faults.iter().map(|fault| fault.render(false)).collect::<Vec<_>>().join("\n");
-        let loaded = load(&to, Timestamp::now(), None).unwrap_or_else(|faults| panic!("{set}\n{}", shown(&faults)));
+        let loaded = load(&to, Timestamp::now(), None, Wanted::OnDisk)
+            .unwrap_or_else(|faults| panic!("{set}\n{}", shown(&faults)));
         assert!(loaded.warnings.is_empty(), "{set}\n{}", shown(&loaded.warnings));
         let project = Project::open(&to, &Faults::default()).unwrap();
         let found: Vec<_> = project.lint(Timestamp::now()).into_iter().filter(|one| one.silenced.is_none()).collect();

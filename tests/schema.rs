@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use portcullis::config::policy::project::{KnownNames, Project};
-use portcullis::config::{Fault, Faults, Source, load, schema};
+use portcullis::config::{Fault, Faults, Source, Wanted, load, schema};
 use serde_json::Value;
 
 /// A key that no reader knows: the fault about it lists those that it does.
@@ -118,6 +118,7 @@ const PORTCULLIS: &[(&str, &str)] = &[
     ("limits", "[limits]\n?"),
     ("timeouts", "[timeouts]\n?"),
     ("policy", "[policy]\n?"),
+    ("policy/alarm", "[policy.alarm]\n?"),
     ("audit", "[audit]\n?"),
     ("audit/file", "[audit]\n[audit.file]\n?"),
     ("log", "[log]\n?"),
@@ -145,7 +146,7 @@ fn the_schema_of_the_main_file_has_the_keys_that_the_reader_knows() {
         fs::create_dir(directory.path().join("policies")).unwrap();
         let text = text.replace('?', &format!("{UNKNOWN} = 1"));
         fs::write(directory.path().join("portcullis.toml"), text).unwrap();
-        let faults = load(directory.path(), Timestamp::now(), None).unwrap_err();
+        let faults = load(directory.path(), Timestamp::now(), None, Wanted::OnDisk).unwrap_err();
         let (stated, mut known) = (properties(&schema, path), known(&faults, path));
         // Asked for only to say that it is not built yet.
         known.remove("login");

@@ -1,6 +1,6 @@
 //! The control socket: orders from whoever may open it, which is the user that Portcullis runs as.
 //!
-//! HTTP/1.1 over a Unix socket of mode 0600: `POST /reload`, `POST /revoke`,
+//! HTTP/1.1 over a Unix socket of mode 0600: `POST /reload`, `POST /rollback`, `POST /explain`, `POST /revoke`,
 //! `POST /upgrade`, `GET /status`. A request with an `Origin` comes from a
 //! browser and is refused.
 
@@ -34,8 +34,43 @@ const MAX_ORDER: usize = 128 * 1024;
 pub enum Order {
     /// Read the configuration again.
     Reload(oneshot::Sender<Reply>),
+    /// Put another version of the policy that was in force before back in force: the one before, or the one that is named.
+    Rollback {
+        /// The version.
+        to: Option<String>,
+        /// Where the outcome goes.
+        reply: oneshot::Sender<Reply>,
+    },
+    /// Explain a decision under the policy in force.
+    Explain {
+        /// Which one.
+        order: ExplainOrder,
+        /// Where the explanation goes, or why there is none.
+        reply: oneshot::Sender<Result<serde_json::Value, String>>,
+    },
     /// Hand over to a new process of the program as it is on disk now.
     Upgrade(oneshot::Sender<Reply>),
+}
+
+/// Which version of the policy shall be in force again.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackOrder {
+    /// The version; the one before when it is not stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// What shall be explained: one of the two.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainOrder {
+    /// The id of a request whose decision is in the audit log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// A request, described by the keys of a `[[test]]` in TOML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// What came of an order.
@@ -95,17 +130,52 @@ async fn obey(request: Request<Incoming>, overview: &Overview, orders: &mpsc::Se
         (&Method::GET, "/status") => json(StatusCode::OK, &overview.status()),
         (&Method::POST, "/reload") => pass_on(orders, Order::Reload).await,
         (&Method::POST, "/upgrade") => pass_on(orders, Order::Upgrade).await,
-        (&Method::POST, "/revoke") => {
+        (&Method::POST, order @ ("/revoke" | "/rollback" | "/explain")) => {
+            let order = order.to_owned();
             let Ok(body) = Limited::new(request.into_body(), MAX_ORDER).collect().await else {
                 return json(StatusCode::PAYLOAD_TOO_LARGE, &refused("the order is too large"));
             };
-            let reply = revoke(&body.to_bytes(), &overview.revocations, overview.clock.now());
-            json(if reply.done { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &reply)
+            let body = body.to_bytes();
+            if order == "/revoke" {
+                return told(&revoke(&body, &overview.revocations, overview.clock.now()));
+            }
+            if order == "/explain" {
+                return explain(&body, orders).await;
+            }
+            match serde_json::from_slice::<RollbackOrder>(if body.is_empty() { b"{}" } else { &body }) {
+                Ok(RollbackOrder { to }) => pass_on(orders, |reply| Order::Rollback { to, reply }).await,
+                Err(_) => told(&refused("the order is not JSON with `to`, a version, or nothing")),
+            }
         }
-        _ => {
-            json(StatusCode::NOT_FOUND, &refused("here are GET /status, POST /reload, POST /revoke and POST /upgrade"))
-        }
+        _ => json(
+            StatusCode::NOT_FOUND,
+            &refused(
+                "here are GET /status, POST /reload, POST /rollback, POST /explain, POST /revoke and POST /upgrade",
+            ),
+        ),
     }
+}
+
+async fn explain(body: &[u8], orders: &mpsc::Sender<Order>) -> Answer {
+    let refused = |message: String| told(&Reply { done: false, message });
+    let Ok(order) = serde_json::from_slice::<ExplainOrder>(body) else {
+        return refused(
+            "the order is not JSON with `decision`, a request id, or `request`, the keys of a [[test]]".into(),
+        );
+    };
+    let (reply, outcome) = oneshot::channel();
+    if orders.send(Order::Explain { order, reply }).await.is_err() {
+        return refused("the server is stopping".into());
+    }
+    match outcome.await {
+        Ok(Ok(explanation)) => json(StatusCode::OK, &explanation),
+        Ok(Err(message)) => refused(message),
+        Err(_) => refused("the server is stopping".into()),
+    }
+}
+
+fn told(reply: &Reply) -> Answer {
+    json(if reply.done { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, reply)
 }
 
 async fn pass_on(orders: &mpsc::Sender<Order>, order: impl FnOnce(oneshot::Sender<Reply>) -> Order) -> Answer {
@@ -115,8 +185,7 @@ async fn pass_on(orders: &mpsc::Sender<Order>, order: impl FnOnce(oneshot::Sende
         return json(StatusCode::SERVICE_UNAVAILABLE, &stopping());
     }
     match outcome.await {
-        Ok(reply) if reply.done => json(StatusCode::OK, &reply),
-        Ok(reply) => json(StatusCode::UNPROCESSABLE_ENTITY, &reply),
+        Ok(reply) => told(&reply),
         Err(_) => json(StatusCode::SERVICE_UNAVAILABLE, &stopping()),
     }
 }

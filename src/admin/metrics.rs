@@ -1,7 +1,7 @@
 //! `/metrics`: the workers' counters, summed, in the Prometheus text format. `docs/metrics.md` lists every family.
 
 use super::Overview;
-use super::overview::AuthorityNote;
+use super::notes::AuthorityNote;
 use crate::authn::{SourceKind, SourceState};
 use crate::identity::Reason;
 use crate::telemetry::{Exposition, Kind, Meters, total};
@@ -13,6 +13,7 @@ pub(super) fn expose(overview: &Overview) -> String {
     let workers: Vec<&Meters> = overview.meters.iter().map(|meters| &**meters).collect();
     requests(&mut text, &workers);
     connections(&mut text, &workers);
+    denials(&mut text, overview);
     sources(&mut text, overview);
     endpoints(&mut text, overview);
     authorities(&mut text, overview);
@@ -54,6 +55,17 @@ fn requests(text: &mut Exposition, workers: &[&Meters]) {
     text.family(name, Kind::Counter, "Tokens presented, by whether a worker's cache knew them.");
     text.sample(name, &[("cache", "hit")], sum(&|meters| meters.tokens_cached.value()));
     text.sample(name, &[("cache", "miss")], sum(&|meters| meters.tokens_verified.value()));
+}
+
+/// Zero where no bound is stated: nothing is counted then.
+fn denials(text: &mut Exposition, overview: &Overview) {
+    let note = overview.denials();
+    let name = "portcullis_policy_subjects";
+    text.family(name, Kind::Gauge, "Different authenticated subjects in the window of policy.alarm, about.");
+    text.sample(name, &[("outcome", "all")], note.map_or(0, |note| note.subjects));
+    text.sample(name, &[("outcome", "refused")], note.map_or(0, |note| note.refused));
+    let help = "Whether more subjects are refused than policy.alarm allows: 1 or 0.";
+    text.single("portcullis_policy_alarm", Kind::Gauge, help, u8::from(note.is_some_and(|note| note.alarm)));
 }
 
 fn connections(text: &mut Exposition, workers: &[&Meters]) {

@@ -5,6 +5,7 @@
 
 mod control;
 mod metrics;
+mod notes;
 mod overview;
 mod probes;
 mod revoke;
@@ -13,7 +14,8 @@ mod serve;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub use control::{Order, Reply, bind_control, call, serve_control};
+pub use control::{ExplainOrder, Order, Reply, RollbackOrder, bind_control, call, serve_control};
+pub use notes::{DenialNote, VersionNote, VersionsNote};
 pub use overview::{Overview, Readiness, ReloadNote, Status};
 pub use probes::serve_probes;
 pub use revoke::RevokeOrder;

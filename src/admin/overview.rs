@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Reply;
+use super::notes::{AuditState, AuthorityNote, DenialNote, EndpointNote, ListenerState, SourceNote, VersionsNote};
 use crate::audit::AuditHandle;
 use crate::authn::{Revocations, SourceKind, SourceState, SourceStatus};
 use crate::gateway::Snapshot;
@@ -37,6 +38,8 @@ pub struct Overview {
     pub readiness: Readiness,
     listeners: ArcSwap<Vec<(Name, SocketAddr)>>,
     last_reload: ArcSwapOption<ReloadNote>,
+    versions: ArcSwap<VersionsNote>,
+    denials: ArcSwapOption<DenialNote>,
     trust: ArcSwap<Vec<Arc<TrustBundle>>>,
     started: Instant,
 }
@@ -88,6 +91,10 @@ pub struct Status {
     pub degraded: bool,
     /// The content hash of the policy in force.
     pub policy: String,
+    /// The versions that a rollback can go back to, when there is a state directory.
+    pub versions: VersionsNote,
+    /// How many subjects are refused, when an alarm watches that.
+    pub denials: Option<DenialNote>,
     /// The last reload, when there was one.
     pub last_reload: Option<ReloadNote>,
     /// The listeners and their addresses.
@@ -106,117 +113,6 @@ pub struct Status {
     pub workers: usize,
 }
 
-/// A bound listener.
-#[derive(Debug, Serialize)]
-pub struct ListenerState {
-    /// Its name.
-    pub name: Name,
-    /// Its address.
-    pub address: SocketAddr,
-}
-
-/// A token source.
-#[derive(Debug, Serialize)]
-pub struct SourceNote {
-    /// Its name in the configuration.
-    pub name: Name,
-    /// `issuer` or `introspection`.
-    pub kind: &'static str,
-    /// `never`, `fresh`, `stale` or `down`.
-    pub state: &'static str,
-    /// How many keys of an issuer are known.
-    pub keys: usize,
-    /// When it last answered well.
-    pub last_success: Option<Timestamp>,
-    /// What went wrong since, as a word.
-    pub last_error: Option<&'static str>,
-}
-
-impl From<SourceStatus> for SourceNote {
-    fn from(status: SourceStatus) -> Self {
-        let SourceStatus { name, kind, state, keys, last_success, last_error, .. } = status;
-        Self { name, kind: kind.as_str(), state: state.as_str(), keys, last_success, last_error }
-    }
-}
-
-/// Somebody who signs client certificates.
-#[derive(Debug, Serialize)]
-pub struct AuthorityNote {
-    /// Its bundle's name in the configuration.
-    pub trust: Name,
-    /// Its subject.
-    pub authority: String,
-    /// The end of its validity.
-    pub not_after: Timestamp,
-    /// Whether that has passed: none of its certificates count.
-    pub expired: bool,
-    /// When its next revocation list is due, as the one in force says.
-    pub next_update: Option<Timestamp>,
-    /// How many certificates that list revokes.
-    pub revoked: usize,
-    /// Whether revocation is asked and there is no list, or one that is overdue.
-    pub list_missing: bool,
-}
-
-impl AuthorityNote {
-    fn of(bundle: &TrustBundle, now: Timestamp) -> Vec<Self> {
-        let (lists, without) = (bundle.freshness(), bundle.without_list());
-        let note = |(authority, not_after): (&str, Timestamp)| {
-            let list = lists.iter().filter(|list| list.signer == authority).min_by_key(|list| list.next_update);
-            Self {
-                trust: bundle.name().clone(),
-                authority: authority.to_owned(),
-                not_after,
-                expired: not_after <= now,
-                next_update: list.map(|list| list.next_update),
-                revoked: list.map_or(0, |list| list.entries),
-                list_missing: without.contains(&authority) || list.is_some_and(|list| list.next_update <= now),
-            }
-        };
-        bundle.authorities().map(note).collect()
-    }
-}
-
-/// An endpoint of an upstream.
-#[derive(Debug, Serialize)]
-pub struct EndpointNote {
-    /// Its upstream's name in the configuration.
-    pub upstream: Name,
-    /// Its address there.
-    pub endpoint: Arc<str>,
-    /// Whether requests are sent to it.
-    pub in_service: bool,
-    /// Whether its health check finds it well.
-    pub well: bool,
-    /// How its last health check went.
-    pub last_check: Option<&'static str>,
-    /// Whether failed requests have put it out of service for now.
-    pub ejected: bool,
-    /// Requests in flight.
-    pub active: u32,
-}
-
-impl From<EndpointStatus> for EndpointNote {
-    fn from(status: EndpointStatus) -> Self {
-        let in_service = status.in_service();
-        let EndpointStatus { upstream, endpoint, well, last_check, ejected, active, .. } = status;
-        Self { upstream, endpoint, in_service, well, last_check, ejected, active }
-    }
-}
-
-/// The audit log.
-#[derive(Debug, Serialize)]
-pub struct AuditState {
-    /// Whether records can be written.
-    pub writable: bool,
-    /// Why not.
-    pub failure: Option<String>,
-    /// Bytes written.
-    pub bytes_written: u64,
-    /// Records that were only counted.
-    pub records_lost: u64,
-}
-
 impl Overview {
     /// An overview of a server that begins now.
     pub fn new(
@@ -228,6 +124,7 @@ impl Overview {
         listeners: Vec<(Name, SocketAddr)>,
     ) -> Self {
         let (readiness, last_reload, trust) = (Readiness::default(), ArcSwapOption::empty(), ArcSwap::default());
+        let (versions, denials) = (ArcSwap::default(), ArcSwapOption::empty());
         Self {
             trust,
             snapshot,
@@ -238,6 +135,8 @@ impl Overview {
             readiness,
             listeners: ArcSwap::from_pointee(listeners),
             last_reload,
+            versions,
+            denials,
             started: Instant::now(),
         }
     }
@@ -256,6 +155,21 @@ impl Overview {
     pub fn note_reload(&self, at: Timestamp, reply: &Reply) {
         let note = ReloadNote { at, applied: reply.done, message: reply.message.clone() };
         self.last_reload.store(Some(Arc::new(note)));
+    }
+
+    /// Notes which versions of the policy are kept.
+    pub fn note_versions(&self, versions: VersionsNote) {
+        self.versions.store(Arc::new(versions));
+    }
+
+    /// Notes how many subjects are refused; `None` when nothing was counted yet.
+    pub fn note_denials(&self, denials: Option<DenialNote>) {
+        self.denials.store(denials.map(Arc::new));
+    }
+
+    /// How many subjects are refused, when an alarm watches that.
+    pub fn denials(&self) -> Option<DenialNote> {
+        self.denials.load_full().as_deref().copied()
     }
 
     /// Seconds since the start.
@@ -329,6 +243,8 @@ impl Overview {
                 || authorities.iter().any(|authority| authority.list_missing || authority.expired),
             not_ready,
             policy: self.snapshot.load().policy.version().to_string(),
+            versions: VersionsNote::clone(&self.versions.load()),
+            denials: self.denials(),
             last_reload: self.last_reload.load_full().as_deref().cloned(),
             listeners: self
                 .listeners()

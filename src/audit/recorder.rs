@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use slab::Slab;
 
@@ -17,6 +18,8 @@ use crate::telemetry::Meters;
 const WAKE: usize = 256 * 1024;
 /// Records of connections a worker writes at most each second; the rest are only counted.
 const CONNECTIONS_PER_SECOND: u32 = 100;
+/// Decisions that a worker writes at most each second into the operational log, for rules that ask for it.
+const SPOKEN_PER_SECOND: u32 = 10;
 
 /// Reserves places and takes records. One per worker, `!Send`.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub struct Recorder {
     pub(super) open: RefCell<Slab<Rc<Exchange>>>,
     cut: Cut,
     connections: Cell<(i64, u32)>,
+    spoken: Cell<(i64, u32)>,
 }
 
 /// Tells whether exchanges are being cut because the process has to end.
@@ -61,6 +65,7 @@ impl Recorder {
             open: RefCell::default(),
             cut: Cut(Box::new(cut)),
             connections: Cell::new((0, 0)),
+            spoken: Cell::new((0, 0)),
         })
     }
 
@@ -101,13 +106,14 @@ impl Recorder {
     /// Records a connection that ended before its first request; beyond 100 a second they are only counted.
     pub fn connection(&self, record: &super::ConnectionRecord<'_>) {
         self.meters.connections.failed.add(1);
-        let second = record.time.as_second();
-        let (current, count) = self.connections.get();
-        let count = if current == second { count + 1 } else { 1 };
-        self.connections.set((second, count));
-        if count <= CONNECTIONS_PER_SECOND {
+        if within(&self.connections, record.time, CONNECTIONS_PER_SECOND) {
             self.push_refusal(|lines| render(lines, record));
         }
+    }
+
+    /// Whether a decision may be told to the operational log, too: whoever is refused often must not fill it.
+    pub(super) fn may_speak(&self, at: Timestamp) -> bool {
+        within(&self.spoken, at, SPOKEN_PER_SECOND)
     }
 
     /// Writes a record into the share of refusals; drops and counts it when that is full, so that a flood of refusals
@@ -137,6 +143,15 @@ impl Recorder {
             self.audit.wake();
         }
     }
+}
+
+/// Counts one more of the second, and tells whether it is within what a second may have.
+fn within(counted: &Cell<(i64, u32)>, at: Timestamp, most: u32) -> bool {
+    let second = at.as_second();
+    let (current, count) = counted.get();
+    let count = if current == second { count.saturating_add(1) } else { 1 };
+    counted.set((second, count));
+    count <= most
 }
 
 /// A reserved place for the record of one admitted request.

@@ -13,8 +13,9 @@ use http::StatusCode;
 use super::record::micros;
 use super::{Durations, PeerRecord, Record, Recorder, Slot, SubjectRecord, WatchedRecord};
 use crate::authn::Identified;
-use crate::identity::{Name, Reason, TokenFacts};
+use crate::identity::{Name, PeerCertificate, Reason, TokenFacts};
 use crate::lease::Ended;
+use crate::policy::rules::LogLevel;
 use crate::policy::{Allowed, Denied, PolicyVersion, Watched};
 use crate::request::{Arrival, Connection, PathForms, Received};
 use crate::route::Route;
@@ -170,6 +171,45 @@ impl Trail {
             facts.policy = Some(version.clone());
         }
         self.recorder.meters().decisions.observe(self.passed(Stage::Decided));
+        self.count_subject(decision);
+        self.speak(decision);
+    }
+
+    /// Tells the operational log of a decision when its rule says how loudly.
+    fn speak(&self, decision: &Result<Allowed, Box<Denied>>) {
+        let (level, word, reason) = match decision {
+            Ok(allowed) => (allowed.grant().log(), "allow", None),
+            Err(denied) => (denied.log, "deny", Some(denied.reason.code())),
+        };
+        let Some(level) = level.filter(|_| self.recorder.may_speak(self.arrival().at)) else { return };
+        let facts = self.exchange.facts.borrow();
+        let (id, route, rule) =
+            (self.arrival().id, facts.route.as_ref().map(Name::as_str), facts.rule.as_ref().map(Name::as_str));
+        match level {
+            LogLevel::Debug => tracing::debug!(%id, decision = word, route, rule, reason, "a decision"),
+            LogLevel::Info => tracing::info!(%id, decision = word, route, rule, reason, "a decision"),
+            LogLevel::Warn => tracing::warn!(%id, decision = word, route, rule, reason, "a decision"),
+        }
+    }
+
+    /// Counts who was decided about, once they are known: by their token, else by their certificate. Whoever is only asked
+    /// for a token was not refused yet.
+    fn count_subject(&self, decision: &Result<Allowed, Box<Denied>>) {
+        let refused = match decision {
+            Ok(_) => false,
+            Err(denied) if denied.reason == Reason::CredentialMissing => return,
+            Err(_) => true,
+        };
+        let subjects = &self.recorder.meters().subjects;
+        match (&self.exchange.facts.borrow().token, &self.exchange.connection.peer) {
+            (Some(token), _) => subjects.note(&token.principal, refused),
+            (None, PeerCertificate::Verified(peer)) => match &peer.facts().spiffe_id {
+                // Its certificate is another one every hour.
+                Some(id) => subjects.note(id.as_str(), refused),
+                None => subjects.note(peer.facts().fingerprint, refused),
+            },
+            (None, _) => {}
+        }
     }
 
     /// Reserves the place of the final record. `false`: there is none, and the request must not be forwarded.

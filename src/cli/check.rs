@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::output::{Format, Terminal, Tone, WELL, failed};
-use crate::config::{self, Fault, Loaded};
+use crate::config::{self, Fault, Loaded, Wanted};
 use crate::policy::rules::{Effect, Rule};
 use crate::route::Authorization;
 
@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
-    let loaded = config::load(&args.config, Timestamp::now(), None);
+    let loaded = config::load(&args.config, Timestamp::now(), None, Wanted::OnDisk);
     let (faults, code) = match &loaded {
         Ok(loaded) => (&loaded.warnings, WELL),
         Err(faults) => (faults, failed()),

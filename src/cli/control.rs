@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::check::report;
 use super::output::{Format, Terminal, WELL, failed};
 use crate::admin::{Reply, call};
-use crate::config;
+use crate::config::{self, Wanted};
 
 /// Which Portcullis is meant.
 #[derive(clap::Args, Debug)]
@@ -64,8 +64,19 @@ fn order(args: &Args, terminal: &Terminal, method: Method, path: &str, body: Byt
         (None, Some(directory)) => socket_of(directory, terminal)?,
         (None, None) => return None,
     };
+    call_socket(&socket, terminal, method, path, body)
+}
+
+/// Sends an order to the Portcullis that serves a socket, and gives whether it was carried out and the answer.
+pub(super) fn call_socket(
+    socket: &Path,
+    terminal: &Terminal,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Option<(bool, Bytes)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let answer = runtime.and_then(|runtime| runtime.block_on(call(&socket, method, path, body)));
+    let answer = runtime.and_then(|runtime| runtime.block_on(call(socket, method, path, body)));
     match answer {
         Ok((status, body)) => Some((status.is_success(), body)),
         Err(error) => {
@@ -76,7 +87,7 @@ fn order(args: &Args, terminal: &Terminal, method: Method, path: &str, body: Byt
 }
 
 fn socket_of(directory: &Path, terminal: &Terminal) -> Option<PathBuf> {
-    match config::load(directory, Timestamp::now(), None) {
+    match config::load(directory, Timestamp::now(), None, Wanted::OnDisk) {
         Ok(loaded) if loaded.settings.admin.control.is_some() => loaded.settings.admin.control,
         Ok(_) => {
             terminal.error("[admin] names no control socket: control = { socket = \"...\" }");

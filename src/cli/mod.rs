@@ -18,6 +18,7 @@ mod man;
 pub mod output;
 mod revoke;
 mod policy;
+mod rollback;
 mod run;
 mod schema;
 mod token;
@@ -84,6 +85,7 @@ enum Command {
     ///
     /// A configuration with faults leaves everything as it is, and the faults are shown here.
     Reload(control::Args),
+    Rollback(rollback::Args),
     /// Have the program as it is on disk now take over from a running Portcullis
     ///
     /// A new process starts, takes every socket over and serves; the old one finishes what is open and ends. No
@@ -109,6 +111,7 @@ impl Command {
             Self::Schema(args) => schema::run(args, terminal),
             Self::Token(args) => token::run(args, terminal),
             Self::Reload(args) => control::reload(args, terminal),
+            Self::Rollback(args) => rollback::run(args, terminal),
             Self::Upgrade(args) => control::upgrade(args, terminal),
             Self::Revoke(args) => revoke::run(args, terminal),
             Self::Status(args) => control::status(args, terminal),

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::check::report;
 use super::output::{Terminal, WELL, failed};
 use crate::admin::Reply;
-use crate::config;
+use crate::config::{self, Wanted};
 use crate::listener::Drained;
 use crate::server::{self, Inheritance, Server, StartError, Turn, notify};
 use crate::telemetry::start_log;
@@ -41,7 +41,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
     // Asked for now: afterwards the file may be another one, and that is the one to start.
     let program = std::env::current_exe();
-    let loaded = match config::load(&args.config, Timestamp::now(), None) {
+    let loaded = match config::load(&args.config, Timestamp::now(), None, Wanted::InForce) {
         Ok(loaded) => loaded,
         Err(faults) => {
             report(&faults, terminal);

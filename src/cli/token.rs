@@ -11,7 +11,7 @@ use serde_json::json;
 use super::check::report;
 use super::output::{Format, Terminal, Tone, WELL, failed};
 use crate::authn::{Ask, Authenticator, AuthnError, Check, Inspection, Outcome, ProofMemory, Revocations};
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Wanted};
 use crate::identity::{Name, Secret};
 use crate::rejection::Rejection;
 use crate::request::PathForms;
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
 }
 
 fn inspect(args: &Inspect, terminal: &Terminal) -> Result<ExitCode, String> {
-    let loaded = config::load(&args.config, Timestamp::now(), None).map_err(|faults| {
+    let loaded = config::load(&args.config, Timestamp::now(), None, Wanted::OnDisk).map_err(|faults| {
         report(&faults, terminal);
         format!("{} has faults", args.config.display())
     })?;

@@ -1,25 +1,25 @@
 //! Reads a configuration directory: `portcullis.toml`, and the policy files beside it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::fault::{At, Fault, Faults, Located, Source};
-use super::policy::{PolicyFiles, Silenced, UnusedName, Vocabulary};
-use super::reader::{Document, Table, Value};
+use super::fault::{Fault, Faults, Located, Source};
+use super::policies::{self, Defined, version};
+use super::policy::{PolicyFiles, Silenced, UnusedName};
+use super::reader::{Document, Table};
 use super::trust::Bundles;
-use super::{Settings, assertion, audit, introspection, issuer, listener, policy, route, trust, upstream};
+use super::{Settings, assertion, audit, introspection, issuer, listener, trust, upstream};
 use crate::authn::{IntrospectionSettings, IssuerSettings, TokenSources};
-use crate::identity::{Issuer, Name};
+use crate::identity::Name;
 use crate::listener::Limits;
-use crate::policy::rules::RuleSet;
-use crate::policy::trial::{Difference, Trial};
+use crate::policy::trial::Trial;
 use crate::policy::{Policy, PolicyVersion};
 use crate::request::IntakeSettings;
-use crate::route::{Route, Routes};
+use crate::route::Routes;
 use crate::state::StateDirectory;
 
 /// The file that everything else is named in.
@@ -52,24 +52,64 @@ pub struct Loaded {
     pub digest: [u8; 32],
     /// The trust bundles, by name: the next load must not bring back older revocation lists.
     pub bundles: Bundles,
+    /// The names that policy files may use.
+    pub names: Defined,
+    /// The policy files that it is made of, until they are kept.
+    pub policies: Vec<Arc<Source>>,
+    /// The version of the policy files on disk: another one than that in force after a rollback.
+    pub on_disk: PolicyVersion,
+}
+
+/// Which policy files count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those on disk: for a look at what is written there.
+    OnDisk,
+    /// Those on disk, unless a rollback set them aside: for serving.
+    InForce,
 }
 
 /// Reads a configuration directory as of `now`. `before` is what runs at the moment, if anything does.
 ///
 /// # Errors
 /// Every fault that was found, warnings included.
-pub fn load(directory: &Path, now: Timestamp, before: Option<&Bundles>) -> Result<Loaded, Vec<Fault>> {
+pub fn load(directory: &Path, now: Timestamp, before: Option<&Bundles>, wanted: Wanted) -> Result<Loaded, Vec<Fault>> {
     let faults = Faults::default();
-    let loaded = read_directory(directory, now, before, &faults);
-    let errors = faults.errors();
-    let found = faults.into_sorted();
-    match loaded {
-        Some(loaded) if errors == 0 => Ok(Loaded { warnings: found, ..loaded }),
-        _ => Err(found),
+    let loaded = read_directory(directory, now, before, wanted, &faults);
+    let (found, sound) = settled(faults);
+    loaded.filter(|_| sound).map(|loaded| Loaded { warnings: found.clone(), ..loaded }).ok_or(found)
+}
+
+impl Loaded {
+    /// The routes and the policy that other policy files make of this configuration. Nothing but these files is read:
+    /// trust, token sources, upstreams and all else are those in force.
+    ///
+    /// # Errors
+    /// Every fault that was found, when there is one that matters.
+    pub fn with_policies(&self, files: &[Arc<Source>]) -> Result<(Routes, Policy), Vec<Fault>> {
+        let faults = Faults::default();
+        let read = policies::read_files(files, &self.names, Some(&self.settings.sources), &faults);
+        let (found, sound) = settled(faults);
+        let (routes, read) = read.filter(|_| sound).ok_or(found)?;
+        let candidate = self.settings.policy.candidate().cloned();
+        let publisher = self.settings.assertion.as_ref().map(|assertion| assertion.listener.clone());
+        let policy = Policy::new(read.rules, version(files)).watching(candidate);
+        Ok((routes.publishing_keys_on(publisher), policy))
     }
 }
 
-fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, faults: &Faults) -> Option<Loaded> {
+fn settled(faults: Faults) -> (Vec<Fault>, bool) {
+    let sound = faults.errors() == 0;
+    (faults.into_sorted(), sound)
+}
+
+fn read_directory(
+    directory: &Path,
+    now: Timestamp,
+    before: Option<&Bundles>,
+    wanted: Wanted,
+    faults: &Faults,
+) -> Option<Loaded> {
     let main = read_source(&directory.join(MAIN_FILE), faults)?;
     let document = Document::parse(&main, faults);
     let root = document.root(faults);
@@ -86,7 +126,7 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
     let log = audit::read_log(&root);
     let workers = root.get("workers").and_then(|value| value.integer(1, MAX_WORKERS));
     refuse_login(&root);
-    let (policies, candidate) = read_policies(&root, directory, faults);
+    let table = policies::read_table(&root, directory, faults);
     if listeners.is_empty() && faults.errors() == 0 {
         let hint = String::from("write a [[listener]] with a name, an address and tls");
         faults.error(&root.at(), "there is no [[listener]]: nothing would be served", hint);
@@ -95,16 +135,15 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
 
     let names = Defined::new(&issuers, &servers, &upstreams, &bundles);
     let sources = sources(issuers, servers, faults);
-    let (routes, files) = read_policy_files(&policies, &names, sources.as_ref(), faults)?;
+    let on_disk = version(&table.files);
+    let policies = policies::in_force(table.files, wanted, state.as_ref(), directory, faults);
+    let (routes, files) = policies::read_files(&policies, &names, sources.as_ref(), faults)?;
+    let candidate = match table.candidate {
+        Some(files) => Some(Arc::new(policies::read_files(&files, &names, sources.as_ref(), faults)?.1.rules)),
+        None => None,
+    };
     let PolicyFiles { rules, trials, unused, silenced } = files;
-    run_trials(&trials, &routes, &rules, faults);
-    let mut policy = Policy::new(rules, version(&policies));
-    if let Some(candidate) = candidate {
-        let (routes, files) = read_policy_files(&candidate, &names, sources.as_ref(), faults)?;
-        run_trials(&files.trials, &routes, &files.rules, faults);
-        policy = policy.watching(files.rules);
-    }
-    let policy = Arc::new(policy);
+    let policy = Arc::new(Policy::new(rules, version(&policies)).watching(candidate));
     let intake = listeners.iter().map(|listener| (listener.name.clone(), intake(listener, &limits))).collect();
     let (files, digest) = faults.files();
     let settings = Settings {
@@ -114,6 +153,7 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
         routes: Arc::new(routes.publishing_keys_on(assertion.as_ref().map(|assertion| assertion.listener.clone()))),
         sources: sources?,
         policy,
+        alarm: table.alarm,
         upstreams: upstreams.into_iter().filter_map(|(_, settings)| settings).collect(),
         state,
         assertion,
@@ -133,45 +173,10 @@ fn read_directory(directory: &Path, now: Timestamp, before: Option<&Bundles>, fa
         digest,
         files,
         bundles,
+        names,
+        policies,
+        on_disk,
     })
-}
-
-/// The names that other tables may use. A name whose table has faults is known all the same, so that one mistake is
-/// reported once.
-struct Defined {
-    upstreams: Vec<Name>,
-    exchanging: Vec<Name>,
-    token_sources: Vec<Name>,
-    issuers: BTreeMap<Name, Issuer>,
-    trusts: Vec<Name>,
-}
-
-impl Defined {
-    fn new(
-        issuers: &[(Located<Name>, Option<IssuerSettings>)],
-        servers: &[(Located<Name>, Option<IntrospectionSettings>)],
-        upstreams: &[(Located<Name>, Option<crate::upstream::settings::Settings>)],
-        bundles: &Bundles,
-    ) -> Self {
-        let mut stated = BTreeMap::new();
-        for (name, settings) in issuers {
-            let issuer = settings.as_ref().map(|settings| settings.issuer.clone());
-            stated.insert(name.value.clone(), issuer.unwrap_or_else(|| Issuer::new(name.value.as_str())));
-        }
-        for (name, settings) in servers {
-            let issuer = settings.as_ref().map(|settings| settings.issuer.clone());
-            stated.insert(name.value.clone(), issuer.unwrap_or_else(|| Issuer::new(name.value.as_str())));
-        }
-        let exchanges = |settings: &crate::upstream::settings::Settings| settings.token_exchange.is_some();
-        let exchanging = upstreams.iter().filter(|(_, settings)| settings.as_ref().is_some_and(exchanges));
-        Self {
-            exchanging: exchanging.map(|(name, _)| name.value.clone()).collect(),
-            upstreams: upstreams.iter().map(|(name, _)| name.value.clone()).collect(),
-            token_sources: stated.keys().cloned().collect(),
-            issuers: stated,
-            trusts: bundles.keys().cloned().collect(),
-        }
-    }
 }
 
 fn sources(
@@ -200,75 +205,7 @@ fn sources(
     }
 }
 
-fn read_policy_files(
-    policies: &[Arc<Source>],
-    names: &Defined,
-    sources: Option<&TokenSources>,
-    faults: &Faults,
-) -> Option<(Routes, PolicyFiles)> {
-    let documents: Vec<_> = policies.iter().map(|source| Document::parse(source, faults)).collect();
-    let roots: Vec<_> = documents.iter().map(|document| document.root(faults)).collect();
-    let known = route::Known {
-        upstreams: &names.upstreams,
-        exchanging: &names.exchanging,
-        token_sources: &names.token_sources,
-    };
-    let routes: Vec<_> =
-        roots.iter().flat_map(|root| root.tables("route")).filter_map(|table| route::read(&table, &known)).collect();
-    for Located { value: route, at } in &routes {
-        for ambiguity in sources.map(|sources| sources.ambiguities(&route.tokens)).unwrap_or_default() {
-            faults.error(at, format!("route `{}`: {ambiguity}", route.name), None);
-        }
-    }
-    let arranged = route::arrange(&routes, faults);
-    let plain: Vec<Route> = routes.into_iter().map(|route| route.value).collect();
-    let vocabulary = Vocabulary { routes: &plain, token_sources: &names.issuers, trusts: &names.trusts };
-    let files = policy::read(&roots, vocabulary, faults);
-    Some((arranged?, files?))
-}
-
-/// A policy whose own tests fail is not served.
-fn run_trials(trials: &[Trial], routes: &Routes, rules: &RuleSet, faults: &Faults) {
-    for report in trials.iter().map(|trial| trial.run(routes, rules)).filter(|report| !report.passed()) {
-        let differ = |difference: &Difference| {
-            format!("{}: expected {}, found {}", difference.what, difference.expected, difference.found)
-        };
-        let differences: Vec<_> = report.differences.iter().map(differ).collect();
-        let message = format!("the test \"{}\" at {} fails: {}", report.name, report.origin, differences.join("; "));
-        faults.push(Fault { at: None, message, hint: report.nearest, warning: false });
-    }
-}
-
-/// The policy files: `*.toml` in the directory that `[policy]` names, in the order of their names.
-/// And those of the candidate, when there is one.
-fn read_policies(root: &Table<'_>, directory: &Path, faults: &Faults) -> (Vec<Arc<Source>>, Option<Vec<Arc<Source>>>) {
-    let table = root.table("policy");
-    let stated = table.as_ref().and_then(|table| table.get("directory"));
-    let candidate = table.as_ref().and_then(|table| table.get("candidate"));
-    let read = |stated: Option<Value<'_>>, place: PathBuf| {
-        faults.names_file(&place);
-        policies_in(&place, stated.map(|value| value.at()).as_ref(), faults)
-    };
-    let place = stated.and_then(|value| value.path(directory)).unwrap_or_else(|| directory.join("policies"));
-    let candidate = candidate.and_then(|value| Some(read(Some(value), value.path(directory)?)));
-    (read(stated, place), candidate)
-}
-
-fn policies_in(place: &Path, stated: Option<&At>, faults: &Faults) -> Vec<Arc<Source>> {
-    let entries = match std::fs::read_dir(place) {
-        Ok(entries) => entries,
-        Err(error) => {
-            faults.unreadable(stated, place, &error);
-            return Vec::new();
-        }
-    };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    paths.sort();
-    paths.iter().filter_map(|path| read_source(path, faults)).collect()
-}
-
-fn read_source(path: &Path, faults: &Faults) -> Option<Arc<Source>> {
+pub(super) fn read_source(path: &Path, faults: &Faults) -> Option<Arc<Source>> {
     faults.names_file(path);
     let text = std::fs::metadata(path)
         .and_then(|metadata| match metadata.len() {
@@ -305,19 +242,4 @@ fn refuse_login(root: &Table<'_>) {
 
 fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// Twelve hexadecimal digits over the names and texts of the policy files.
-pub(super) fn version(policies: &[Arc<Source>]) -> PolicyVersion {
-    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    for source in policies {
-        let name = source.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        for part in [name.as_bytes(), source.text.as_bytes()] {
-            // Lengths first: two sets of files that differ only in where one ends are two versions.
-            hash.update(&part.len().to_be_bytes());
-            hash.update(part);
-        }
-    }
-    let digits: String = hash.finish().as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    PolicyVersion::new(digits)
 }

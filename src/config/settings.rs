@@ -10,6 +10,7 @@ use crate::authn::TokenSources;
 use crate::identity::Name;
 use crate::listener;
 use crate::policy::Policy;
+use crate::policy::alarm::AlarmSettings;
 use crate::request::IntakeSettings;
 use crate::route::Routes;
 use crate::state::StateDirectory;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub sources: TokenSources,
     /// What is allowed.
     pub policy: Arc<Policy>,
+    /// When refusals are so many that somebody should look.
+    pub alarm: Option<AlarmSettings>,
     /// Who answers.
     pub upstreams: Vec<upstream::settings::Settings>,
     /// Where what outlives the process is kept: revocations, the keys of assertions.

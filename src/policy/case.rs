@@ -134,6 +134,7 @@ impl Outcome {
             RouteError::Method { route, .. } => (Reason::MethodNotAllowed, Some(route.clone())),
             RouteError::Misdirected => (Reason::Misdirected, None),
             RouteError::Path { route, .. } => (Reason::PathAmbiguous, route.clone()),
+            RouteError::Header(_) => (Reason::HeaderInvalid, None),
         };
         Self { allowed: false, route, reason: Some(reason), rule: None, advice: None, nearest: None }
     }

@@ -21,7 +21,7 @@ use crate::identity::{Name, Reason};
 #[derive(Debug)]
 pub struct Policy {
     pub(super) rules: RuleSet,
-    candidate: Option<RuleSet>,
+    candidate: Option<Arc<RuleSet>>,
     version: PolicyVersion,
 }
 
@@ -100,8 +100,13 @@ impl Policy {
 
     /// With a whole set of rules that is only watched: evaluated on live traffic beside the one that counts.
     #[must_use]
-    pub fn watching(self, candidate: RuleSet) -> Self {
-        Self { candidate: Some(candidate), ..self }
+    pub fn watching(self, candidate: Option<Arc<RuleSet>>) -> Self {
+        Self { candidate, ..self }
+    }
+
+    /// The rules that are only watched.
+    pub const fn candidate(&self) -> Option<&Arc<RuleSet>> {
+        self.candidate.as_ref()
     }
 
     /// The rules.

@@ -5,6 +5,7 @@
 //! what is hardly meant, [`diff`] compares two policies and [`replay`] asks one about
 //! decisions that were recorded.
 
+pub mod alarm;
 pub mod case;
 mod decide;
 pub mod diff;

@@ -128,6 +128,7 @@ fn route(error: &RouteError) -> Verdict {
         RouteError::Unknown => unknown(),
         RouteError::Misdirected => Verdict::client(StatusCode::MISDIRECTED_REQUEST, Reason::Misdirected),
         RouteError::Path { .. } => ambiguous(),
+        RouteError::Header(_) => Verdict::client(StatusCode::BAD_REQUEST, Reason::HeaderInvalid),
         RouteError::Method { allow, .. } => {
             let mut verdict = Verdict::client(StatusCode::METHOD_NOT_ALLOWED, Reason::MethodNotAllowed);
             verdict.headers.insert(ALLOW, allow.clone());

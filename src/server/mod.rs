@@ -3,12 +3,16 @@
 //! [`start`] runs inside the control runtime: key fetches, introspection, reloads and the admin surfaces live there.
 //! Requests never do; they stay on the worker threads.
 
+mod alarm;
 mod build;
+mod explain;
 mod files;
 mod handover;
 mod lists;
 mod notify;
 mod reload;
+mod rollback;
+mod watch;
 mod worker;
 
 use std::ffi::OsString;
@@ -29,7 +33,7 @@ use self::handover::{Common, Held};
 use crate::admin::{self, Order, Overview, Reply};
 use crate::audit::{self, AuditHandle};
 use crate::authn::{ProofMemory, Revocations};
-use crate::config::{self, Fault, Loaded};
+use crate::config::{self, Fault, Loaded, Wanted};
 use crate::identity::Name;
 use crate::listener::{self, BindError, Drained, Plan, Sockets, Workers};
 use crate::telemetry::{Clock, Meters};
@@ -102,7 +106,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`]; nothing runs then.
 pub async fn start(directory: &Path) -> Result<Server, StartError> {
-    start_loaded(config::load(directory, Timestamp::now(), None).map_err(StartError::Config)?).await
+    start_loaded(config::load(directory, Timestamp::now(), None, Wanted::InForce).map_err(StartError::Config)?).await
 }
 
 /// Serves a configuration that was loaded before.
@@ -188,6 +192,7 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
         overview: overview.clone(),
         workers,
         upgrades: ask,
+        alarm: None,
     };
     tasks.spawn(keeper.run(inbox, stopping, give_back, found));
     inheritance.serving(&common).map_err(StartError::Handover)?;

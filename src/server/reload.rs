@@ -1,14 +1,10 @@
 //! Reloading: a new configuration is built off to the side and swapped in whole, or the old one stays.
 //!
-//! Three things ask for it: an order over the control socket, SIGHUP, and files that changed. Changed files count only
-//! when two looks at least one second apart agree, so that a half-written set is never served.
+//! Three things ask for it: an order over the control socket, SIGHUP, and files that changed (see [`super::watch`]).
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs::Metadata;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -17,18 +13,21 @@ use super::build;
 use super::handover::Common;
 use super::handover::Held;
 use super::lists::{Found, Lists};
+use super::rollback::shown;
+use super::watch::Watch;
 use crate::admin::{Order, Overview, Reply};
-use crate::config::{self, Fault, Loaded};
+use crate::config::{self, Loaded, Wanted};
 use crate::identity::Name;
 use crate::listener::{self, Opened, Workers};
+use crate::policy::Policy;
+use crate::policy::alarm::Alarm;
 use crate::policy::diff::differences;
+use crate::route::Routes;
 use crate::telemetry::Clock;
 use crate::upstream::Caretaker;
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Of all time, at most this part is spent on looking: with ten thousand certificates a look takes a while.
-const PART: u32 = 100;
 
 /// Keeps the configuration in force, and the workers that serve it.
 pub(super) struct Keeper {
@@ -41,6 +40,7 @@ pub(super) struct Keeper {
     pub(super) held: Arc<Mutex<Held>>,
     pub(super) caretaker: Caretaker,
     pub(super) lists: Lists,
+    pub(super) alarm: Option<Alarm>,
     pub(super) upgrades: mpsc::Sender<oneshot::Sender<Reply>>,
 }
 
@@ -53,6 +53,7 @@ impl Keeper {
         give_back: oneshot::Sender<Workers>,
         mut found: mpsc::Receiver<Found>,
     ) {
+        self.put_in_force();
         let mut watch = self.watch();
         let mut tick = tokio::time::interval(PERIOD);
         let mut hangup = signal(SignalKind::hangup()).ok();
@@ -62,6 +63,14 @@ impl Keeper {
                 Some(order) = inbox.recv() => {
                     let reply = match order {
                         Order::Reload(reply) => reply,
+                        Order::Rollback { to, reply } => {
+                            let _ = reply.send(self.rollback(to.as_deref()));
+                            continue;
+                        }
+                        Order::Explain { order, reply } => {
+                            self.explain(order, reply);
+                            continue;
+                        }
                         // Full means that one is under way: the sender is dropped, and whoever asked is told.
                         Order::Upgrade(reply) => {
                             let _ = self.upgrades.try_send(reply);
@@ -81,6 +90,7 @@ impl Keeper {
                     if let Err(error) = self.common.revocations.follow(self.clock.now()) {
                         tracing::error!(%error, "revocations of other processes cannot be read");
                     }
+                    self.look_at_denials();
                     if watch.is_due() && watch.settled_change(&self.loaded.files) && self.reload("changed files").await.done {
                         watch = self.watch();
                     }
@@ -100,10 +110,11 @@ impl Keeper {
     async fn reload(&mut self, cause: &'static str) -> Reply {
         let (directory, bundles, now) = (self.loaded.directory.clone(), self.loaded.bundles.clone(), self.clock.now());
         // Parsing thousands of rules and running their tests takes a while; the control runtime goes on meanwhile.
-        let loaded = tokio::task::spawn_blocking(move || config::load(&directory, now, Some(&bundles))).await;
+        let read = move || config::load(&directory, now, Some(&bundles), Wanted::InForce);
+        let loaded = tokio::task::spawn_blocking(read).await;
         let outcome = match loaded {
             Ok(Ok(loaded)) => self.apply(loaded),
-            Ok(Err(faults)) => Err(faults.iter().map(|fault| Fault::render(fault, false)).collect()),
+            Ok(Err(faults)) => Err(shown(&faults)),
             Err(_) => Err(vec!["reading the configuration failed; this is a fault of the program".into()]),
         };
         let reply = match outcome {
@@ -123,7 +134,9 @@ impl Keeper {
     }
 
     fn apply(&mut self, loaded: Loaded) -> Result<String, Vec<String>> {
-        if loaded.digest == self.loaded.digest {
+        // The same files, and the same version of them: a rollback that this process does not know yet is a change.
+        let version = loaded.settings.policy.version();
+        if loaded.digest == self.loaded.digest && version == self.loaded.settings.policy.version() {
             return Ok("nothing has changed".into());
         }
         if let Some(fault) = needs_restart(&self.loaded, &loaded) {
@@ -134,13 +147,20 @@ impl Keeper {
         // The listeners first: they can still refuse, and after them nothing can.
         let opened = self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
         let moved = self.follow_listeners(&loaded.settings.listeners, opened);
-        let message =
-            format!("policy {} is in force{}{moved}", snapshot.policy.version(), changes(&self.loaded, &loaded));
+        let message = format!(
+            "policy {} is in force{}{moved}",
+            snapshot.policy.version(),
+            changes(
+                (&self.loaded.settings.routes, &self.loaded.settings.policy),
+                (&loaded.settings.routes, &loaded.settings.policy),
+            )
+        );
         self.caretaker.follow(&snapshot.upstreams);
         self.lists.follow(loaded.bundles.values());
         self.overview.note_trust(loaded.bundles.values());
         self.overview.snapshot.store(Arc::new(snapshot));
         self.loaded = loaded;
+        self.put_in_force();
         Ok(message)
     }
 
@@ -161,6 +181,14 @@ impl Keeper {
         self.overview.note_listeners(kept.chain(addresses.iter().cloned()).collect());
         self.held.lock().unwrap_or_else(PoisonError::into_inner).follow(listeners, copies);
         moved
+    }
+
+    /// What begins with a version: it is kept, and whoever is refused is counted anew.
+    fn put_in_force(&mut self) {
+        self.watch_denials();
+        if let Err(error) = self.keep(None) {
+            tracing::error!(%error, "the version in force is not kept, and no rollback will go back to it");
+        }
     }
 
     /// A revocation list was fetched: a newer one than before counts from the next handshake and request on.
@@ -185,10 +213,9 @@ impl Keeper {
 }
 
 /// Which routes and rules came, went and changed, and what that means for who is admitted.
-fn changes(old: &Loaded, new: &Loaded) -> String {
+pub(super) fn changes(old: (&Routes, &Policy), new: (&Routes, &Policy)) -> String {
     const MOST: usize = 20;
-    let (old, new) = (&old.settings, &new.settings);
-    let found = differences((&old.routes, old.policy.rules()), (&new.routes, new.policy.rules()));
+    let found = differences((old.0, old.1.rules()), (new.0, new.1.rules()));
     let mut text = String::new();
     for change in found.iter().take(MOST) {
         let sign = if text.is_empty() { ": " } else { ", " };
@@ -223,101 +250,5 @@ async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
     match hangup {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
-    }
-}
-
-/// What the files of a configuration looked like: enough to notice a change, not to judge it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Glance {
-    /// In the order of the paths.
-    named: Vec<Option<Stamp>>,
-    /// What the directories among them hold.
-    found: BTreeMap<PathBuf, Option<Stamp>>,
-}
-
-type Stamp = (SystemTime, u64);
-
-impl Glance {
-    /// Looks at every file, and at every directory for files that came or went.
-    pub(super) fn at(paths: &[PathBuf]) -> Self {
-        let mut seen = Self { named: Vec::with_capacity(paths.len()), found: BTreeMap::new() };
-        for path in paths {
-            // Follows links: on a mounted volume the content changes when a link is swapped.
-            let metadata = std::fs::metadata(path).ok();
-            let is_directory = metadata.as_ref().is_some_and(Metadata::is_dir);
-            seen.named.push(metadata.and_then(stamp));
-            let entries = if is_directory { std::fs::read_dir(path).ok() } else { None };
-            for entry in entries.into_iter().flatten().flatten() {
-                let path = entry.path();
-                let stamp = std::fs::metadata(&path).ok().and_then(stamp);
-                seen.found.insert(path, stamp);
-            }
-        }
-        seen
-    }
-}
-
-fn stamp(metadata: Metadata) -> Option<Stamp> {
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-/// Notices changes that have settled.
-#[derive(Debug)]
-pub(super) struct Watch {
-    served: Glance,
-    last: Glance,
-    /// Not before this is looked again.
-    next: Instant,
-}
-
-impl Watch {
-    /// Begins with the files as they are now.
-    pub(super) fn begin(paths: &[PathBuf]) -> Self {
-        let now = Glance::at(paths);
-        Self { served: now.clone(), last: now, next: Instant::now() }
-    }
-
-    fn is_due(&self) -> bool {
-        Instant::now() >= self.next
-    }
-
-    /// Begins as if nothing of them had been served.
-    fn forgetting(self) -> Self {
-        Self { served: Glance::default(), ..self }
-    }
-
-    /// Whether the files differ from what is served, and have not moved since the last look.
-    pub(super) fn settled_change(&mut self, paths: &[PathBuf]) -> bool {
-        let begun = Instant::now();
-        let now = Glance::at(paths);
-        self.next = begun + begun.elapsed() * PART;
-        let settled = now == self.last && now != self.served;
-        if settled {
-            self.served = now.clone();
-        }
-        self.last = now;
-        settled
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::Watch;
-
-    #[test]
-    fn a_change_counts_once_and_only_when_two_looks_agree() {
-        let directory = tempfile::tempdir().unwrap();
-        let paths = [directory.path().to_path_buf()];
-        fs::write(directory.path().join("a.toml"), "1").unwrap();
-        let mut watch = Watch::begin(&paths);
-        assert!(!watch.settled_change(&paths));
-        fs::write(directory.path().join("a.toml"), "22").unwrap();
-        assert!(!watch.settled_change(&paths), "just written");
-        fs::write(directory.path().join("b.toml"), "1").unwrap();
-        assert!(!watch.settled_change(&paths), "still being written");
-        assert!(watch.settled_change(&paths));
-        assert!(!watch.settled_change(&paths), "served already");
     }
 }

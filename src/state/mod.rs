@@ -90,6 +90,17 @@ impl Held<'_> {
         File::open(self.directory)?.sync_all()
     }
 
+    /// Removes a file; one that is not there is removed already.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Appends to a file, and returns when it is on the disk.
     ///
     /// # Errors
@@ -127,6 +138,10 @@ mod tests {
         assert_eq!(&**text, b"three");
         assert_ne!(file, other, "a replaced file is another one");
         assert!(state.read("log", 0, 4).is_err(), "a longer file is none of ours");
+        held.replace("old", b"x").unwrap();
+        held.remove("old").unwrap();
+        held.remove("old").unwrap();
+        assert!(state.read("old", 0, 4).unwrap().is_none());
         let mode = |name: &str| fs::metadata(state.path().join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(""), mode("log"), mode("lock")), (0o700, 0o600, 0o600));
     }

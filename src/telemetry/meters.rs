@@ -5,6 +5,7 @@ use std::array;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Subjects;
 use crate::identity::Reason;
 
 /// A count that only rises. One thread writes it, any thread reads it.
@@ -99,6 +100,8 @@ pub struct Meters {
     pub decisions: Histogram,
     /// Decisions that rules which are only watched would have made otherwise: to deny, to allow.
     watched: [Counter; 2],
+    /// Who was decided about.
+    pub subjects: Subjects,
     /// Bytes of request bodies.
     pub bytes_in: Counter,
     /// Bytes of answer bodies.
@@ -121,6 +124,7 @@ impl Default for Meters {
             durations: Histogram::default(),
             decisions: Histogram::default(),
             watched: Default::default(),
+            subjects: Subjects::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
             in_flight: Gauge::default(),

@@ -4,8 +4,10 @@ mod clock;
 mod exposition;
 mod log;
 mod meters;
+mod subjects;
 
 pub use clock::Clock;
 pub use exposition::{Exposition, Kind};
 pub use log::{LogFormat, LogSettings, start_log};
 pub use meters::{Connections, Counter, Gauge, Histogram, Meters, total};
+pub use subjects::{SubjectCount, Subjects};

@@ -136,6 +136,7 @@ pub(crate) fn route_code(error: &RouteError) -> &'static str {
         RouteError::Method { .. } => "method-not-allowed",
         RouteError::Misdirected => "misdirected",
         RouteError::Path { .. } => "path-ambiguous",
+        RouteError::Header(_) => "header-invalid",
     }
 }
 

@@ -1,30 +1,40 @@
 //! `portcullis policy explain`: every rule that was considered, every condition, what was asked and what was seen.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use http::Method;
 use serde_json::json;
 
+use super::super::control::call_socket;
 use super::super::output::{Format, Terminal, Tone, WELL, failed};
 use super::Place;
+use super::explained::{show_explained, show_recalled};
+use crate::admin::{ExplainOrder, Reply};
+use crate::audit::find_record;
 use crate::config::fault::Faults;
 use crate::config::policy::describe::{Description, describe};
 use crate::config::policy::project::Project;
 use crate::identity::Reason;
 use crate::policy::case::Case;
-use crate::policy::rules::{Explanation, Node, RuleExplanation, Truth};
+use crate::policy::replay::{Recalled, Record, Replay};
+use crate::policy::rules::Explanation;
 use crate::route::RouteError;
 
 /// Explain the decision about a request
 ///
 /// Shows every rule of the route: what it asks, what it saw, and what was nearest to being allowed. The request is
-/// described by the options, or taken from a test. What an option does not state is not there: no token without --issuer,
-/// no certificate without --spiffe-id or --trust.
+/// described by the options, taken from a test, or recalled from the audit log by its id. What an option does not state is
+/// not there: no token without --issuer, no certificate without --spiffe-id or --trust. What a record does not hold is
+/// unknown, unless the decision itself tells what it was; the decision of then is shown beside what the rules say now.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   portcullis policy explain GET https://pay.corp.example/v1/payments/7 --issuer corp --group finance
   portcullis policy explain POST https://ci.corp.example/deploy --spiffe-id spiffe://corp.example/device/7
-  portcullis policy explain --test 'a contractor cannot write'")]
+  portcullis policy explain --test 'a contractor cannot write'
+  portcullis policy explain --decision 5f0c6e0d9a434c0c9b9a0a5d1c7be9d2 --decisions decisions.jsonl
+  portcullis policy explain --decision 5f0c6e0d9a434c0c9b9a0a5d1c7be9d2 --socket /run/portcullis/control.sock")]
 pub(super) struct Args {
     #[command(flatten)]
     place: Place,
@@ -36,6 +46,15 @@ pub(super) struct Args {
     /// Explain the request of a test instead
     #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "url"])]
     test: Option<String>,
+    /// Explain a decision that was recorded: the request id of the answer and of the record
+    #[arg(long, value_name = "ID", conflicts_with_all = ["method", "url", "test"])]
+    decision: Option<String>,
+    /// The audit log that has the record
+    #[arg(long, value_name = "FILE", requires = "decision", conflicts_with = "socket")]
+    decisions: Option<PathBuf>,
+    /// Ask the Portcullis that serves this control socket: its policy in force, its audit log
+    #[arg(long, value_name = "PATH", conflicts_with = "policies")]
+    socket: Option<PathBuf>,
     #[command(flatten)]
     description: Options,
 }
@@ -89,7 +108,17 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
+    if args.socket.is_some() {
+        return running(args, terminal);
+    }
+    if let (Some(_), None) = (&args.decision, &args.decisions) {
+        terminal.error("say where the record is: --decisions FILE, or --socket PATH of the Portcullis that wrote it");
+        return failed();
+    }
     let Some(project) = args.place.open(terminal) else { return failed() };
+    if let (Some(id), Some(log)) = (&args.decision, &args.decisions) {
+        return recorded(id, log, &project, terminal);
+    }
     let Some(case) = find_case(args, &project, terminal) else { return failed() };
     let explained = case.explain(&project.routes, &project.policy.rules);
     match explained {
@@ -98,15 +127,103 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
                 Format::Json => terminal.json(&json!({ "route": route.as_str(), "decision": explanation })),
                 Format::Text => {
                     let target = format!("{} https://{}{}", case.method, case.host, case.path);
-                    show(&target, route.as_str(), &explanation, terminal);
+                    show_explained(&target, route.as_str(), &explanation, terminal);
                 }
             }
-            if explanation.allowed { WELL } else { failed() }
+            if explanation.allowed == Some(true) { WELL } else { failed() }
         }
         Err(error) => {
             unrouted(&error, terminal);
             failed()
         }
+    }
+}
+
+/// A decision of the audit log, under the policy of --config.
+fn recorded(id: &str, log: &Path, project: &Project, terminal: &Terminal) -> ExitCode {
+    let line = match find_record(log, id) {
+        Ok(Some(line)) => line,
+        Ok(None) => return complain(terminal, format_args!("{} has no record of request {id}", log.display())),
+        Err(error) => return complain(terminal, format_args!("{} cannot be read: {error}", log.display())),
+    };
+    let record = match Record::parse(&line) {
+        Ok(record) => record,
+        Err(unreadable) => return complain(terminal, unreadable.told(&line)),
+    };
+    let rules = &project.policy.rules;
+    let replay = Replay { routes: &project.routes, rules, old: (rules, &project.version) };
+    tell_recalled(&replay.recall(&record, &project.version), terminal)
+}
+
+/// A question to a Portcullis that runs.
+fn running(args: &Args, terminal: &Terminal) -> ExitCode {
+    let Some(socket) = &args.socket else { return failed() };
+    let request = match (&args.decision, &args.method, &args.url) {
+        (Some(_), _, _) => None,
+        (None, Some(method), Some(url)) => {
+            let faults = Faults::default();
+            let text = args.description.description(method, url).as_toml(&faults);
+            complain_of(faults, terminal);
+            let Some(text) = text else { return failed() };
+            Some(text)
+        }
+        _ => return complain(terminal, "say which request: METHOD URL, or --decision ID"),
+    };
+    let order = ExplainOrder { decision: args.decision.clone(), request };
+    let body = serde_json::to_vec(&order).unwrap_or_default();
+    let Some((well, body)) = call_socket(socket, terminal, Method::POST, "/explain", body.into()) else {
+        return failed();
+    };
+    if !well {
+        let reply = serde_json::from_slice::<Reply>(&body).map(|reply| reply.message);
+        return complain(
+            terminal,
+            reply.unwrap_or_else(|_| "the answer is not one that this version understands".into()),
+        );
+    }
+    if let Ok(recalled) = serde_json::from_slice::<Recalled>(&body) {
+        return tell_recalled(&recalled, terminal);
+    }
+    let Ok(Described { route, decision }) = serde_json::from_slice(&body) else {
+        return complain(terminal, "the answer is not one that this version understands");
+    };
+    match terminal.format() {
+        Format::Json => terminal.raw(&body),
+        Format::Text => {
+            let target =
+                format!("{} {}", args.method.as_deref().unwrap_or_default(), args.url.as_deref().unwrap_or_default());
+            show_explained(&target, &route, &decision, terminal);
+        }
+    }
+    if decision.allowed == Some(true) { WELL } else { failed() }
+}
+
+/// The answer to a described request.
+#[derive(serde::Deserialize)]
+struct Described {
+    route: String,
+    decision: Explanation,
+}
+
+fn tell_recalled(recalled: &Recalled, terminal: &Terminal) -> ExitCode {
+    match terminal.format() {
+        Format::Json => terminal.json(recalled),
+        Format::Text => show_recalled(recalled, terminal),
+    }
+    if recalled.now.allowed == Some(true) { WELL } else { failed() }
+}
+
+fn complain(terminal: &Terminal, message: impl std::fmt::Display) -> ExitCode {
+    terminal.error(message);
+    failed()
+}
+
+fn complain_of(faults: Faults, terminal: &Terminal) {
+    for fault in faults.into_sorted() {
+        terminal.error(match fault.hint {
+            Some(hint) => format!("{} ({hint})", fault.message),
+            None => fault.message,
+        });
     }
 }
 
@@ -119,17 +236,12 @@ fn find_case(args: &Args, project: &Project, terminal: &Terminal) -> Option<Case
         return found.map(|trial| trial.case.clone());
     }
     let (Some(method), Some(url)) = (&args.method, &args.url) else {
-        terminal.error("say which request: METHOD URL, or --test NAME");
+        terminal.error("say which request: METHOD URL, --test NAME, or --decision ID");
         return None;
     };
     let faults = Faults::default();
     let case = describe(&args.description.description(method, url), project, &faults);
-    for fault in faults.into_sorted() {
-        terminal.error(match fault.hint {
-            Some(hint) => format!("{} ({hint})", fault.message),
-            None => fault.message,
-        });
-    }
+    complain_of(faults, terminal);
     case
 }
 
@@ -162,6 +274,7 @@ fn unrouted(error: &RouteError, terminal: &Terminal) {
         RouteError::Method { .. } => Reason::MethodNotAllowed,
         RouteError::Misdirected => Reason::Misdirected,
         RouteError::Path { .. } => Reason::PathAmbiguous,
+        RouteError::Header(_) => Reason::HeaderInvalid,
     };
     match terminal.format() {
         Format::Json => terminal.json(&json!({ "decision": { "allowed": false, "reason": reason.code() } })),
@@ -170,64 +283,4 @@ fn unrouted(error: &RouteError, terminal: &Terminal) {
             terminal.line(format_args!("{word}  {}: {error}", reason.code()));
         }
     }
-}
-
-fn show(target: &str, route: &str, explanation: &Explanation, terminal: &Terminal) {
-    let (word, tone) = if explanation.allowed { ("allow", Tone::Good) } else { ("deny", Tone::Bad) };
-    terminal.line(format_args!("{}{target}", terminal.paint(tone, format!("{word:<9}"))));
-    let row = |what: &str, text: &str| terminal.line(format_args!("{what:<9}{text}"));
-    row("route", route);
-    if let Some(reason) = explanation.reason {
-        row("reason", reason);
-    }
-    if let Some(rule) = &explanation.rule {
-        row("rule", rule);
-    }
-    if let Some(nearest) = &explanation.nearest {
-        row("nearest", nearest);
-    }
-    if let Some(advice) = &explanation.advice {
-        row("advice", advice);
-    }
-    for rule in &explanation.rules {
-        terminal.line("");
-        show_rule(rule, terminal);
-    }
-}
-
-fn show_rule(rule: &RuleExplanation, terminal: &Terminal) {
-    let (became, tone) = match (rule.effect, rule.applies) {
-        ("allow", true) => ("admits", Tone::Good),
-        ("allow", false) => ("does not admit", Tone::Bad),
-        ("deny", true) => ("refuses", Tone::Bad),
-        ("deny", false) => ("does not refuse", Tone::Good),
-        (_, true) => ("is met", Tone::Good),
-        (_, false) => ("is not met", Tone::Bad),
-    };
-    let watched = if rule.shadow { ", only watched" } else { "" };
-    let reach = if rule.reached { "" } else { ", not in its rollout" };
-    let name = terminal.paint(Tone::Heading, &rule.rule);
-    let became = terminal.paint(tone, format!("{became}{watched}{reach}"));
-    let place = terminal.paint(Tone::Faint, &rule.origin);
-    terminal.line(format_args!("{:<8} {name}: {became}  {place}", rule.effect));
-    show_node(&rule.condition, 1, terminal);
-}
-
-fn show_node(node: &Node, depth: usize, terminal: &Terminal) {
-    let tone = match node.truth {
-        Truth::Holds => Tone::Good,
-        Truth::Fails => Tone::Bad,
-        Truth::Missing | Truth::Malformed => Tone::Warning,
-    };
-    // Conditions are joined by "and" unless something else is said, so that needs no line of its own.
-    let plain_join = node.seen.is_none() && node.wanted == "all of";
-    if !plain_join {
-        let word = terminal.paint(tone, format!("{:<9}", node.truth.word()));
-        let seen = node.seen.as_ref().filter(|seen| !seen.is_empty());
-        let seen = seen.map(|seen| format!("  <- {seen}")).unwrap_or_default();
-        let indent = "  ".repeat(depth);
-        terminal.line(format_args!("{indent}{word} {}{}", node.wanted, terminal.paint(Tone::Faint, seen)));
-    }
-    let deeper = if plain_join { depth } else { depth + 1 };
-    node.parts.iter().for_each(|part| show_node(part, deeper, terminal));
 }

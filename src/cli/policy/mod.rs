@@ -3,6 +3,7 @@
 mod coverage;
 mod diff;
 mod explain;
+mod explained;
 mod junit;
 mod lint;
 mod replay;

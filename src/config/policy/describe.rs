@@ -1,5 +1,6 @@
 //! A request described on a command line or over the control socket, read as a `[[test]]` would be.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -8,8 +9,8 @@ use super::super::reader::Document;
 use super::names::Names;
 use super::project::Project;
 use super::{Vocabulary, trial};
+use crate::identity::{Issuer, Name};
 use crate::policy::case::Case;
-use crate::route::Route;
 
 /// What is known of a request. What is absent is not there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,19 +51,27 @@ pub struct Description<'d> {
 
 /// Reads a description.
 pub fn describe(description: &Description<'_>, project: &Project, faults: &Faults) -> Option<Case> {
-    let text = description.as_toml(faults)?;
-    let source = Arc::new(Source::new("the arguments".into(), text));
-    let document = Document::parse(&source, faults);
-    let routes: Vec<Route> = project.routes.iter().map(|route| Route::clone(route)).collect();
     let known = &project.known;
-    let vocabulary = Vocabulary { routes: &routes, token_sources: &known.token_sources, trusts: &known.trusts };
-    let case = trial::read_case(&document.root(faults), &Names::read(&[], vocabulary));
+    read_described(&description.as_toml(faults)?, &known.token_sources, &known.trusts, faults)
+}
+
+/// Reads a request that is described by the keys of a `[[test]]`.
+pub fn read_described(
+    text: &str,
+    token_sources: &BTreeMap<Name, Issuer>,
+    trusts: &[Name],
+    faults: &Faults,
+) -> Option<Case> {
+    let source = Arc::new(Source::new("the description".into(), text.to_owned()));
+    let document = Document::parse(&source, faults);
+    let case =
+        trial::read_case(&document.root(faults), &Names::read(&[], Vocabulary { routes: &[], token_sources, trusts }));
     case.filter(|_| faults.errors() == 0)
 }
 
 impl Description<'_> {
     /// The description as the keys of a test. Texts are quoted as JSON does it, which TOML reads too.
-    fn as_toml(&self, faults: &Faults) -> Option<String> {
+    pub fn as_toml(&self, faults: &Faults) -> Option<String> {
         let wrong = |message: String| faults.push(Fault { at: None, message, hint: None, warning: false });
         let rest = self.url.split_once("://").map_or(self.url, |(_, rest)| rest);
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));

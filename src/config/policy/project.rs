@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::fault::{Faults, Located, Source};
-use super::super::load::version;
+use super::super::policies::version;
 use super::super::reader::Document;
 use super::super::route;
 use super::{PolicyFiles, Vocabulary};
@@ -63,7 +63,7 @@ impl Project {
 
     /// Reads files that are at hand.
     pub fn read(known: KnownNames, files: &[Arc<Source>], faults: &Faults) -> Option<Self> {
-        let documents: Vec<_> = files.iter().map(|file| Document::parse(file, faults)).collect();
+        let documents = Document::parse_all(files, faults);
         let roots: Vec<_> = documents.iter().map(|document| document.root(faults)).collect();
         let token_sources: Vec<_> = known.token_sources.keys().cloned().collect();
         let names = route::Known { upstreams: &known.upstreams, exchanging: &[], token_sources: &token_sources };

@@ -4,6 +4,7 @@
 //! of that time made of the rest is taken from their decision; what is still open is said to be open, never guessed.
 
 mod before;
+mod recall;
 mod record;
 
 use std::cell::RefCell;
@@ -12,9 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::PolicyVersion;
-use super::rules::{Answers, Applies, Criterion, Facts, Reading, RouteRules, Rule, RuleSet};
+use super::rules::{Answers, Applies, Criterion, Effect, Facts, Reading, RouteRules, Rule, RuleSet};
 use crate::route::Routes;
 use before::Before;
+pub use recall::{Recalled, Then};
 pub use record::{Record, Unreadable};
 
 /// The most requests that are shown of one change.
@@ -139,9 +141,14 @@ impl Replay<'_> {
         if let Some(settled) = before.and_then(|before| before.settles(rule)) {
             return settled;
         }
-        let reached = rule.rollout.is_none_or(|rollout| rollout.reaches(rule, facts));
-        if !reached {
-            return if rule.effect == super::rules::Effect::Require { Applies::Surely } else { Applies::Never };
+        match reaches(rule, record, facts) {
+            Some(true) => {}
+            Some(false) if rule.effect == Effect::Require => return Applies::Surely,
+            Some(false) => return Applies::Never,
+            None => {
+                lacking.borrow_mut().insert(format!("whether the rollout of `{}` reaches the certificate", rule.name));
+                return Applies::Perhaps;
+            }
         }
         let mut wanting = Vec::new();
         let open = RefCell::new(&mut wanting);
@@ -162,6 +169,16 @@ impl Replay<'_> {
         }
         applies
     }
+}
+
+/// Whether a rule's rollout reaches whoever asked; `None` where the record does not hold what decides that: the
+/// fingerprint of a certificate without a SPIFFE ID.
+fn reaches(rule: &Rule, record: &Record, facts: &Facts<'_>) -> Option<bool> {
+    let Some(rollout) = rule.rollout else { return Some(true) };
+    let settled = rollout.percent == 0 || rollout.percent >= 100;
+    let by_fingerprint =
+        facts.token.is_none() && record.case.peer.as_ref().is_some_and(|peer| peer.spiffe_id.is_none());
+    (settled || !by_fingerprint).then(|| rollout.reaches(rule, facts))
 }
 
 fn changed(was: bool, is: bool, rule: Option<String>) -> Replayed {

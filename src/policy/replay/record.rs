@@ -53,6 +53,23 @@ pub enum Unreadable {
     Malformed,
 }
 
+impl Unreadable {
+    /// Why the record on `line` cannot be explained, for a person.
+    pub fn told(self, line: &str) -> String {
+        let value: Value = serde_json::from_str(line).unwrap_or_default();
+        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or("unknown");
+        match self {
+            Self::OtherKind => "that is no record of a request".into(),
+            Self::Malformed => "the record cannot be read".into(),
+            Self::NotDecided => format!(
+                "the request was refused before the policy was asked: {} ({}); docs/reasons.md tells more",
+                text("reason"),
+                text("detail")
+            ),
+        }
+    }
+}
+
 impl Record {
     /// Reads a line.
     ///

@@ -43,15 +43,20 @@ impl Answers {
         self.0.is_power_of_two()
     }
 
+    /// The answer, when there is only one.
+    pub fn known(self) -> Option<Truth> {
+        self.truths().next().filter(|_| self.is_known())
+    }
+
     fn truths(self) -> impl Iterator<Item = Truth> {
         ALL.into_iter().filter(move |truth| self.may_be(*truth))
     }
 
-    fn map(self, change: impl Fn(Truth) -> Truth) -> Self {
+    pub(super) fn map(self, change: impl Fn(Truth) -> Truth) -> Self {
         Self(self.truths().fold(0, |bits, truth| bits | Self::only(change(truth)).0))
     }
 
-    fn join(self, other: Self, join: impl Fn(Truth, Truth) -> Truth) -> Self {
+    pub(super) fn join(self, other: Self, join: impl Fn(Truth, Truth) -> Truth) -> Self {
         let pairs = self.truths().flat_map(|one| other.truths().map(move |two| (one, two)));
         Self(pairs.fold(0, |bits, (one, two)| bits | Self::only(join(one, two)).0))
     }

@@ -25,7 +25,7 @@ pub use answers::{Answers, Applies, Possible};
 pub use condition::{Absent, Condition, Quantifier, Reading};
 pub use criterion::Criterion;
 pub use evaluate::{Verdict, evaluate, evaluate_with_shadows};
-pub use explain::{Explanation, Node, RuleExplanation, explain};
+pub use explain::{Explanation, Finding, Look, Node, RuleExplanation, explain};
 pub use facts::{Facts, RequestFacts};
 pub use reads::HeadersRead;
 pub use refusal::Refusal;

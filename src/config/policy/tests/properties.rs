@@ -222,9 +222,9 @@ proptest! {
         let project = policy(&rules, &cases);
         for (trial, outcome) in project.policy.trials.iter().zip(outcomes(&project)) {
             let (_, explanation) = trial.case.explain(&project.routes, &project.policy.rules).unwrap();
-            prop_assert_eq!(explanation.allowed, outcome.allowed);
+            prop_assert_eq!(explanation.allowed, Some(outcome.allowed));
             prop_assert_eq!(explanation.verdict(), (outcome.allowed, outcome.rule.as_ref().map(|rule| rule.as_str())));
-            prop_assert_eq!(explanation.reason, outcome.reason.map(crate::identity::Reason::code));
+            prop_assert_eq!(explanation.reason.as_deref(), outcome.reason.map(crate::identity::Reason::code));
         }
     }
 
@@ -287,6 +287,30 @@ proptest! {
                 Replayed::Changed { allowed, .. } => prop_assert_eq!((after.allowed, before.allowed), (allowed, !allowed)),
                 Replayed::Open(lacking) => prop_assert!(!lacking.is_empty()),
                 Replayed::NotDecided => prop_assert!(false, "{}", line),
+            }
+        }
+    }
+
+    /// What is recalled of a decision is what the new rules say, where it is said at all.
+    #[test]
+    fn no_recollection_contradicts_the_decision(rules in rules(), more in rules(), keep in any::<[bool; 6]>(), cases in cases()) {
+        let old = policy(&rules, &cases);
+        let kept = rules.iter().zip(keep).filter(|(_, keep)| *keep).map(|(rule, _)| rule.clone());
+        let new = policy(&kept.chain(more.into_iter().take(2)).collect::<Vec<_>>(), &cases);
+        let replay = Replay { routes: &new.routes, rules: &new.policy.rules, old: (&old.policy.rules, &old.version) };
+        for (trial, before) in old.policy.trials.iter().zip(outcomes(&old)) {
+            let record = Record::parse(&recorded(&trial.case, &before, &old.version.to_string())).unwrap();
+            let recalled = replay.recall(&record, &new.version);
+            let (_, whole) = trial.case.explain(&new.routes, &new.policy.rules).unwrap();
+            let decided = match replay.ask(&record) {
+                Replayed::Same => Some(before.allowed),
+                Replayed::Changed { allowed, .. } => Some(allowed),
+                Replayed::Open(_) | Replayed::NotDecided => None,
+            };
+            prop_assert_eq!(recalled.now.allowed, decided);
+            for told in &recalled.now.rules {
+                let so = whole.rules.iter().find(|rule| rule.rule == told.rule).unwrap();
+                prop_assert!(told.applies.is_none() || told.applies == so.applies, "{told:?} {so:?}");
             }
         }
     }
