@@ -249,14 +249,15 @@ fn versions() -> Routes {
 fn advisory_24_of_repeated_values_each_counts() {
     let version = |values: &[&'static [u8]]| {
         let fields: Vec<_> = values.iter().map(|value| ("x-version", *value)).collect();
-        ask(&versions(), "a.example", "/", &fields).unwrap().route
+        ask(&versions(), "a.example", "/", &fields).map_or_else(|code| code.to_owned(), |walked| walked.route)
     };
     assert_eq!(version(&[b"2"]), "two");
     assert_eq!(version(&[b"2", b"2"]), "two");
     assert_eq!(version(&[]), "one");
     assert_eq!(version(&[b"1"]), "one");
-    assert_eq!(version(&[b"2", b"1"]), "one");
-    assert_eq!(version(&[b"1", b"2"]), "one");
+    // The service may take either for the version, so neither route is meant.
+    assert_eq!(version(&[b"2", b"1"]), "header-invalid");
+    assert_eq!(version(&[b"1", b"2"]), "header-invalid");
     assert_eq!(version(&[b"2, 1"]), "one");
     assert_eq!(version(&[b""]), "one");
 }
