@@ -12,7 +12,7 @@ mod targets;
 /// Mutations of one target's corpus; fewer of what takes a millisecond.
 const MUTATIONS: usize = 6_000;
 const MUTATIONS_OF_SLOW: usize = 1_500;
-const SLOW: [&str; 4] = ["dpop", "signed_introspection", "token", "toml"];
+const SLOW: [&str; 6] = ["cel", "dpop", "policy", "signed_introspection", "token", "toml"];
 /// Longer inputs are cut.
 const LONGEST: usize = 8_192;
 
@@ -67,8 +67,8 @@ macro_rules! smoke {
 }
 
 smoke! {
-    authorization certificate claim_path claims dpop forwarded_for head header_rule host introspection jwks path
-    proxy_header signed_introspection spiffe_id token token_exchange toml traceparent
+    authorization cel certificate claim_path claims dpop forwarded_for head header_rule host introspection jwks path policy
+    proxy_header signed_introspection spiffe_id token token_exchange toml traceparent when
 }
 
 fn holds_over_its_corpus_and_mutations(name: &str) {

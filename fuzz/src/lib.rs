@@ -3,12 +3,14 @@
 //! libFuzzer runs them through `fuzz_targets/`; `tests/fuzz_smoke.rs` runs them over the committed corpus and a fixed
 //! number of mutations with every `cargo test`. A property is an assertion: reaching the end is well.
 
+mod cel;
 mod config;
 mod credential;
 mod dpop;
 mod edge;
 mod identity;
 mod introspection;
+mod policy;
 mod request;
 mod token;
 
@@ -18,6 +20,7 @@ pub type Target = (&'static str, fn(&[u8]) -> bool);
 /// Every target. Its corpus is `fuzz/corpus/NAME/`.
 pub const TARGETS: &[Target] = &[
     ("authorization", credential::authorization),
+    ("cel", cel::cel),
     ("certificate", identity::certificate),
     ("claim_path", identity::claim_path),
     ("claims", identity::claims),
@@ -29,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     ("introspection", introspection::plain),
     ("jwks", credential::jwks),
     ("path", request::path),
+    ("policy", policy::policy),
     ("proxy_header", edge::proxy_header),
     ("signed_introspection", introspection::signed),
     ("spiffe_id", identity::spiffe_id),
@@ -36,6 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("token_exchange", introspection::exchange),
     ("toml", config::toml),
     ("traceparent", request::traceparent),
+    ("when", policy::when),
 ];
 
 /// Runs the target called `name`; true when the input was well-formed.
