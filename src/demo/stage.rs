@@ -6,6 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -78,6 +79,7 @@ impl Stage {
         let secret = provider.client_secret("portcullis").unwrap_or_default();
         write_configuration(directory.path(), &overlaid(&overlay), secret).map_err(system("the configuration"))?;
         let server = server::start(directory.path()).await?;
+        ready(&server).await;
         let edge = server.address("edge").unwrap_or(listen);
         Ok(Self { server, edge, probes, provider, service, directory })
     }
@@ -197,6 +199,17 @@ fn write_configuration(directory: &Path, configuration: &str, secret: &str) -> i
     write_file(&directory.join("portcullis.toml"), configuration.as_bytes(), 0o600, false)?;
     write_file(&directory.join("policies/demo.toml"), POLICY.as_bytes(), 0o600, false)?;
     write_file(&directory.join("secrets/introspection"), secret.as_bytes(), 0o600, false)
+}
+
+/// Waits for the first keys, so that the tour shows what is decided and not that the gateway has just begun. What is not
+/// ready in time, the tour shows.
+async fn ready(server: &Server) {
+    for _ in 0..500 {
+        if server.overview().not_ready().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[cfg(test)]
