@@ -113,7 +113,7 @@ fn read_directory(
     let main = read_source(&directory.join(MAIN_FILE), faults)?;
     let document = Document::parse(&main, faults);
     let root = document.root(faults);
-    let bundles = trust::read(&root, directory, now, before);
+    let (bundles, trusts) = (trust::read(&root, directory, now, before), trust::names(&root));
     let listeners = listener::read(&root, directory, &bundles);
     let (limits, drain) = read_limits(&root);
     let issuers = issuer::read(&root, directory);
@@ -133,7 +133,7 @@ fn read_directory(
     }
     drop(root);
 
-    let names = Defined::new(&issuers, &servers, &upstreams, &bundles);
+    let names = Defined::new(&issuers, &servers, &upstreams, trusts);
     let sources = sources(issuers, servers, faults);
     let on_disk = version(&table.files);
     let policies = policies::in_force(table.files, wanted, state.as_ref(), directory, faults);

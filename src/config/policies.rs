@@ -12,7 +12,6 @@ use super::fault::{At, Fault, Faults, Located, Source};
 use super::load::{Wanted, read_source};
 use super::policy::{self, PolicyFiles, Vocabulary};
 use super::reader::{Document, Table, Value};
-use super::trust::Bundles;
 use super::{History, route};
 use crate::authn::{IntrospectionSettings, IssuerSettings, TokenSources};
 use crate::identity::{Issuer, Name};
@@ -50,7 +49,7 @@ impl Defined {
         issuers: &[(Located<Name>, Option<IssuerSettings>)],
         servers: &[(Located<Name>, Option<IntrospectionSettings>)],
         upstreams: &[(Located<Name>, Option<crate::upstream::settings::Settings>)],
-        bundles: &Bundles,
+        trusts: Vec<Name>,
     ) -> Self {
         let mut stated = BTreeMap::new();
         for (name, settings) in issuers {
@@ -68,7 +67,7 @@ impl Defined {
             upstreams: upstreams.iter().map(|(name, _)| name.value.clone()).collect(),
             token_sources: stated.keys().cloned().collect(),
             issuers: stated,
-            trusts: bundles.keys().cloned().collect(),
+            trusts,
         }
     }
 }
@@ -160,8 +159,7 @@ pub(super) fn read_files(
         exchanging: &names.exchanging,
         token_sources: &names.token_sources,
     };
-    let routes: Vec<_> =
-        roots.iter().flat_map(|root| root.tables("route")).filter_map(|table| route::read(&table, &known)).collect();
+    let (routes, faulty) = route::read_all(&roots, &known);
     for Located { value: route, at } in &routes {
         for ambiguity in sources.map(|sources| sources.ambiguities(&route.tokens)).unwrap_or_default() {
             faults.error(at, format!("route `{}`: {ambiguity}", route.name), None);
@@ -169,7 +167,8 @@ pub(super) fn read_files(
     }
     let arranged = route::arrange(&routes, faults);
     let plain: Vec<Route> = routes.into_iter().map(|route| route.value).collect();
-    let vocabulary = Vocabulary { routes: &plain, token_sources: &names.issuers, trusts: &names.trusts };
+    let vocabulary =
+        Vocabulary { routes: &plain, faulty_routes: &faulty, token_sources: &names.issuers, trusts: &names.trusts };
     let read = policy::read(&roots, vocabulary, faults);
     let (routes, read) = (arranged?, read?);
     run_trials(&read.trials, &routes, &read.rules, faults);

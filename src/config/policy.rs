@@ -36,6 +36,8 @@ pub use names::UnusedName;
 pub struct Vocabulary<'v> {
     /// The routes.
     pub routes: &'v [Route],
+    /// The names of routes that have faults: they are reported once, and not again by every rule that names them.
+    pub faulty_routes: &'v [String],
     /// The token sources, `[issuer.NAME]` and `[introspection.NAME]`, each with the `iss` of its tokens. A server that
     /// states no issuer is its own: its name stands for it.
     pub token_sources: &'v BTreeMap<Name, Issuer>,

@@ -23,6 +23,20 @@ pub struct Known<'a> {
     pub token_sources: &'a [Name],
 }
 
+/// Reads every `[[route]]` of the files, and the names of those that have faults: a rule that names one is not wrong for
+/// that.
+pub fn read_all(roots: &[Table<'_>], known: &Known<'_>) -> (Vec<Located<Route>>, Vec<String>) {
+    let (mut routes, mut faulty) = (Vec::new(), Vec::new());
+    for table in roots.iter().flat_map(|root| root.tables("route")) {
+        let name = table.get("name").filter(Value::is_string).and_then(|name| name.string());
+        match read(&table, known) {
+            Some(route) => routes.push(route),
+            None => faulty.extend(name),
+        }
+    }
+    (routes, faulty)
+}
+
 /// Reads one `[[route]]`.
 pub fn read(table: &Table<'_>, known: &Known<'_>) -> Option<Located<Route>> {
     let name = table.require("name").and_then(|value| read_name(&value));

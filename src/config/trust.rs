@@ -49,6 +49,13 @@ pub fn read(root: &Table<'_>, base: &Path, now: Timestamp, before: Option<&Bundl
     bundles
 }
 
+/// The names of every `[trust.NAME]`, those with faults among them: what names one is not wrong for that.
+pub fn names(root: &Table<'_>) -> Vec<Name> {
+    let tables = root.get("trust").filter(Value::is_table).and_then(|value| value.table("[trust]".into()));
+    let entries = tables.map(|tables| tables.named_entries()).unwrap_or_default();
+    entries.into_iter().map(|(name, _)| Name::new(name.value)).collect()
+}
+
 /// A file and where the configuration names it.
 type Named = (PathBuf, At);
 

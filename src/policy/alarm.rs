@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::PolicyVersion;
+
 /// The bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlarmSettings {
@@ -27,6 +29,7 @@ impl Default for AlarmSettings {
 #[derive(Debug)]
 pub struct Alarm {
     settings: AlarmSettings,
+    policy: PolicyVersion,
     began: Instant,
     raised: bool,
 }
@@ -51,13 +54,18 @@ pub enum Turn {
 
 impl Alarm {
     /// Begins to watch.
-    pub const fn new(settings: AlarmSettings, now: Instant) -> Self {
-        Self { settings, began: now, raised: false }
+    pub const fn new(settings: AlarmSettings, policy: PolicyVersion, now: Instant) -> Self {
+        Self { settings, policy, began: now, raised: false }
     }
 
     /// Whether it is raised.
     pub const fn is_raised(&self) -> bool {
         self.raised
+    }
+
+    /// Whether it watches this version with this bound.
+    pub fn watches(&self, settings: &AlarmSettings, policy: &PolicyVersion) -> bool {
+        self.settings == *settings && self.policy == *policy
     }
 
     /// The bound.
@@ -92,12 +100,13 @@ impl Alarm {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Alarm, AlarmSettings, Turn};
+    use super::{Alarm, AlarmSettings, PolicyVersion, Turn};
 
     #[test]
     fn it_is_raised_at_once_and_ends_after_a_good_window() {
         let began = Instant::now();
-        let mut alarm = Alarm::new(AlarmSettings { refused_above: 20, subjects: 10, ..Default::default() }, began);
+        let settings = AlarmSettings { refused_above: 20, subjects: 10, ..Default::default() };
+        let mut alarm = Alarm::new(settings, PolicyVersion::new("a"), began);
         let mut look = |after: u64, count| alarm.look(count, began + Duration::from_secs(after));
         assert_eq!(look(1, Some((9.0, 9.0))).turn, None, "too few to say");
         assert_eq!(look(2, None).turn, None);
@@ -109,5 +118,8 @@ mod tests {
         assert!(over.over && over.turn.is_none(), "too few to say that it is well");
         assert_eq!(look(600, Some((30.0, 3.0))).turn, Some(Turn::Ended));
         assert!(!look(601, Some((1.0, 0.0))).over);
+        assert!(
+            alarm.watches(&settings, &PolicyVersion::new("a")) && !alarm.watches(&settings, &PolicyVersion::new("b"))
+        );
     }
 }

@@ -9,10 +9,16 @@ use crate::policy::alarm::{Alarm, Turn};
 use crate::telemetry::SubjectCount;
 
 impl Keeper {
-    /// Begins to count anew, for the policy that came into force.
+    /// Begins to count anew when another policy, or another bound, came into force.
     pub(super) fn watch_denials(&mut self) {
+        let (settings, policy) = (&self.loaded.settings.alarm, self.loaded.settings.policy.version());
+        if let (Some(alarm), Some(settings)) = (&self.alarm, settings)
+            && alarm.watches(settings, policy)
+        {
+            return;
+        }
         self.forget_subjects();
-        self.alarm = self.loaded.settings.alarm.map(|settings| Alarm::new(settings, Instant::now()));
+        self.alarm = settings.map(|settings| Alarm::new(settings, policy.clone(), Instant::now()));
         self.overview.note_denials(None);
     }
 

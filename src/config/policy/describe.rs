@@ -64,8 +64,10 @@ pub fn read_described(
 ) -> Option<Case> {
     let source = Arc::new(Source::new("the description".into(), text.to_owned()));
     let document = Document::parse(&source, faults);
-    let case =
-        trial::read_case(&document.root(faults), &Names::read(&[], Vocabulary { routes: &[], token_sources, trusts }));
+    let case = trial::read_case(
+        &document.root(faults),
+        &Names::read(&[], Vocabulary { routes: &[], faulty_routes: &[], token_sources, trusts }),
+    );
     case.filter(|_| faults.errors() == 0)
 }
 

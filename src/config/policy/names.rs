@@ -122,6 +122,9 @@ impl<'v> Names<'v> {
         if let Some(route) = self.routes.get(name.value.as_str()) {
             return Some(route.name.clone());
         }
+        if self.vocabulary.faulty_routes.contains(&name.value) {
+            return Some(Name::new(name.value.as_str()));
+        }
         known(self.vocabulary.routes.iter().map(|route| &route.name), "route", "[[route]]", name, value)
     }
 

@@ -67,8 +67,7 @@ impl Project {
         let roots: Vec<_> = documents.iter().map(|document| document.root(faults)).collect();
         let token_sources: Vec<_> = known.token_sources.keys().cloned().collect();
         let names = route::Known { upstreams: &known.upstreams, exchanging: &[], token_sources: &token_sources };
-        let tables = roots.iter().flat_map(|root| root.tables("route"));
-        let located: Vec<_> = tables.filter_map(|table| route::read(&table, &names)).collect();
+        let (located, faulty) = route::read_all(&roots, &names);
         let routes = route::arrange(&located, faults);
         let place = |route: &Located<Route>| {
             let at = &route.at;
@@ -76,7 +75,8 @@ impl Project {
         };
         let origins = located.iter().map(place).collect();
         let plain: Vec<Route> = located.into_iter().map(|route| route.value).collect();
-        let vocabulary = Vocabulary { routes: &plain, token_sources: &known.token_sources, trusts: &known.trusts };
+        let (token_sources, trusts) = (&known.token_sources, &*known.trusts);
+        let vocabulary = Vocabulary { routes: &plain, faulty_routes: &faulty, token_sources, trusts };
         let policy = super::read(&roots, vocabulary, faults);
         let project = Self { routes: routes?, origins, version: version(files), policy: policy?, known };
         (faults.errors() == 0).then_some(project)

@@ -53,7 +53,12 @@ fn read(table: &Table<'_>, effect: Effect, file_mode: Option<Mode>, names: &Name
     let before = table.faults().errors();
     let name = table.require("name").and_then(|value| value.located());
     let routes = read_routes(table, names);
-    let scope = ParamScope::Routes(routes.as_ref().map(|routes| names.routes_of(routes)).unwrap_or_default());
+    let found = routes.as_ref().map(|routes| names.routes_of(routes)).unwrap_or_default();
+    let scope = match &routes {
+        // Nothing is known of the parameters of a route that has faults.
+        Some(RouteSelection::Named(named)) if named.len() > found.len() => ParamScope::Unknown,
+        _ => ParamScope::Routes(found),
+    };
     let mut condition = condition::read(table, names, &scope);
     let absent_value = table.get("when_absent");
     let absent = read_absent(absent_value);

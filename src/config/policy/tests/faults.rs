@@ -104,3 +104,13 @@ fn a_set_may_stand_in_another_file_than_its_use() {
     assert_eq!(unused.len(), 1);
     assert_eq!((unused[0].kind, unused[0].name.as_str()), ("set", "nobody"));
 }
+
+/// One mistake is reported once: a rule about a route that has faults has none of its own.
+#[test]
+fn a_route_with_faults_is_known_by_its_name() {
+    let all = messages(
+        "[[route]]\nname = \"shop\"\nhost = \"shop.corp.example\"\npath = \"/{id}\"\nmethods = [\"get\"]\nupstream = \"app\"\n\
+         [[allow]]\nname = \"a\"\nroutes = [\"shop\"]\nsubject = { any = true }\nwhen = \"request.path_params.id == 'x'\"\n",
+    );
+    assert!(all.len() == 1 && all[0].contains("`get` is no method"), "{all:?}");
+}
