@@ -220,6 +220,10 @@ async fn a_rollback_brings_the_rules_back_and_holds_until_the_files_change() {
     house.restart().await;
     assert_eq!((house.version(), house.ask(&alice).await), (first.clone(), 200));
 
+    // A look at the files says so, too.
+    let (code, text) = portcullis(&["check", "--config", house.path().to_str().unwrap()]);
+    assert!(code == 0 && text.contains(&format!("policy {first} is in force until they change")), "{text}");
+
     house.change(&admitting("staff")).await;
     let third = house.version();
     assert!(third != first && third != second);

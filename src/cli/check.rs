@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::output::{Format, Terminal, Tone, WELL, failed};
-use crate::config::{self, Fault, Loaded, Wanted};
+use crate::config::{self, Fault, History, Loaded, Wanted};
 use crate::policy::rules::{Effect, Rule};
 use crate::route::Authorization;
 
@@ -112,6 +112,18 @@ fn summary(loaded: &Loaded, terminal: &Terminal) {
     let routes = counted(loaded.settings.routes.iter().len(), "route");
     let version = loaded.settings.policy.version();
     terminal.line(format_args!("well: policy {version}, {routes}, {tests} passed"));
+    if let Some(in_force) = rolled_back(loaded) {
+        terminal.note(format_args!(
+            "a rollback set these policy files aside: policy {in_force} is in force until they change"
+        ));
+    }
+}
+
+/// The version that a rollback put in force in place of these very files, where this user may know.
+fn rolled_back(loaded: &Loaded) -> Option<String> {
+    let index = History::of(loaded.settings.state.as_ref()?, &loaded.directory).index().ok()?;
+    index.set_aside.filter(|version| **version == **loaded.on_disk.as_arc())?;
+    Some(index.kept.last()?.version.clone())
 }
 
 /// The rule by the word that its author wrote, and below it whom it means.

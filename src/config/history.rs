@@ -137,9 +137,9 @@ impl History {
 }
 
 impl Index {
-    /// What a rollback goes back to: the version before the one in force, past those that a rollback took out of force.
-    pub fn previous(&self) -> Option<&Kept> {
-        self.kept.iter().rev().skip(1).find(|kept| !kept.withdrawn)
+    /// What a rollback goes back to: the last version before `in_force`, past those that a rollback took out of force.
+    pub fn previous(&self, in_force: &PolicyVersion) -> Option<&Kept> {
+        self.kept.iter().rev().find(|kept| !kept.withdrawn && *kept.version != **in_force.as_arc())
     }
 
     /// Whether a version is kept.

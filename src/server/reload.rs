@@ -186,6 +186,10 @@ impl Keeper {
     /// What begins with a version: it is kept, and whoever is refused is counted anew.
     fn put_in_force(&mut self) {
         self.watch_denials();
+        let (policy, on_disk) = (self.loaded.settings.policy.version(), &self.loaded.on_disk);
+        if policy != on_disk {
+            tracing::warn!(%policy, %on_disk, "a rollback set the policy files aside: they count again when they change");
+        }
         if let Err(error) = self.keep(None) {
             tracing::error!(%error, "the version in force is not kept, and no rollback will go back to it");
         }

@@ -92,7 +92,7 @@ fn target(index: &Index, from: &PolicyVersion, to: Option<&str>) -> Result<Strin
         Some(to) if to == &**from.as_arc() => Err(format!("policy {to} is in force")),
         Some(to) if index.keeps(to) => Ok(to.to_owned()),
         Some(to) => Err(format!("version {to} is not kept; kept are {}", listed())),
-        None => match index.previous() {
+        None => match index.previous(from) {
             Some(previous) => Ok(previous.version.clone()),
             None => Err(format!("there is no version before policy {from}; kept are {}", listed())),
         },

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,8 +24,9 @@ struct Glance {
     found: BTreeMap<PathBuf, Option<Stamp>>,
 }
 
-/// When a file was written, and its length; nothing for a directory, of which only what it holds can change.
-type Stamp = Option<(SystemTime, u64)>;
+/// Which file it is (device and number), when it was written, and its length; nothing for a directory, of which only what it
+/// holds can change.
+type Stamp = Option<(u64, u64, SystemTime, u64)>;
 
 /// Notices changes that are whole.
 #[derive(Debug)]
@@ -73,7 +75,10 @@ impl Glance {
 }
 
 fn stamp(metadata: Metadata) -> Option<Stamp> {
-    if metadata.is_dir() { Some(None) } else { Some(Some((metadata.modified().ok()?, metadata.len()))) }
+    if metadata.is_dir() {
+        return Some(None);
+    }
+    Some(Some((metadata.dev(), metadata.ino(), metadata.modified().ok()?, metadata.len())))
 }
 
 fn places<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> BTreeMap<PathBuf, PathBuf> {

@@ -80,16 +80,17 @@ fn a_version_that_comes_back_is_kept_once_and_one_that_stays_is_not_written() {
 fn a_rollback_goes_past_what_was_withdrawn_until_that_comes_back_by_itself() {
     let place = tempfile::tempdir().unwrap();
     let (history, versions) = history(&place, &["one", "two", "three"]);
-    let previous = || history.index().unwrap().previous().map(|kept| kept.version.clone());
-    assert_eq!(previous(), Some(versions[1].to_string()));
+    let previous =
+        |in_force: usize| history.index().unwrap().previous(&versions[in_force]).map(|kept| kept.version.clone());
+    assert_eq!(previous(2), Some(versions[1].to_string()));
     history.enter(&versions[1], &files("two"), &versions[2], Some(&versions[2]), at(3)).unwrap();
     assert_eq!(history.index().unwrap().set_aside, Some(versions[2].to_string()));
-    assert_eq!(previous(), Some(versions[0].to_string()), "not the one that was just left");
+    assert_eq!(previous(1), Some(versions[0].to_string()), "not the one that was just left");
     history.enter(&versions[0], &files("one"), &versions[2], Some(&versions[1]), at(4)).unwrap();
-    assert_eq!(previous(), None);
+    assert_eq!(previous(0), None);
     history.enter(&versions[2], &files("three"), &versions[2], None, at(5)).unwrap();
     assert_eq!(history.index().unwrap().set_aside, None);
-    assert_eq!(previous(), Some(versions[0].to_string()));
+    assert_eq!(previous(2), Some(versions[0].to_string()));
 }
 
 #[test]
