@@ -14,6 +14,14 @@ pub(super) struct Batch {
     pub refused: u64,
 }
 
+impl Batch {
+    /// The same room with nothing in it.
+    pub(super) fn emptied(mut self) -> Self {
+        self.lines.clear();
+        Self { lines: self.lines, ..Self::default() }
+    }
+}
+
 /// The queue between one worker and the writer.
 #[derive(Debug, Default)]
 pub struct Lane {

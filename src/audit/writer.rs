@@ -61,7 +61,8 @@ pub fn start(settings: AuditSettings) -> io::Result<AuditHandle> {
         thread: OnceLock::new(),
         join: Mutex::default(),
     }));
-    let mut writer = Writer { audit: handle.clone(), sink, pending: Vec::new(), offset: 0, looked: Instant::now() };
+    let (audit, looked) = (handle.clone(), Instant::now());
+    let mut writer = Writer { audit, sink, spare: Vec::new(), pending: Vec::new(), offset: 0, looked };
     let join = thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
     let _ = handle.0.thread.set(join.thread().clone());
     *lock(&handle.0.join) = Some(join);
@@ -125,9 +126,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Room for lines that is kept for the next batch, in bytes: a batch that has to grow is copied each time.
+const MOST_SPARE: usize = 1 << 20;
+
 struct Writer {
     audit: AuditHandle,
     sink: Sink,
+    /// Batches that were written, empty.
+    spare: Vec<Batch>,
     /// Batches that were taken from their lanes and are not wholly written.
     pending: Vec<(Arc<Lane>, Batch)>,
     /// How much of the first pending batch is written.
@@ -153,9 +159,10 @@ impl Writer {
         // While the sink fails, records stay in their lanes, whose places then run out: that is what bounds them.
         if self.pending.is_empty() {
             for lane in lock(&self.audit.0.lanes).iter() {
-                let batch = lane.take(Batch::default());
-                if !batch.lines.is_empty() {
-                    self.pending.push((lane.clone(), batch));
+                let batch = lane.take(self.spare.pop().unwrap_or_default());
+                match batch.lines.is_empty() {
+                    true => self.spare.push(batch),
+                    false => self.pending.push((lane.clone(), batch)),
                 }
             }
         }
@@ -174,7 +181,10 @@ impl Writer {
             }
             lane.settle(batch);
             self.offset = 0;
-            self.pending.remove(0);
+            let (_, written) = self.pending.remove(0);
+            if written.lines.capacity() <= MOST_SPARE {
+                self.spare.push(written.emptied());
+            }
         }
         Ok(())
     }
