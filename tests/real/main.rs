@@ -10,6 +10,7 @@
 )]
 #![expect(clippy::print_stderr, reason = "a skipped test says why")]
 
+mod bound;
 mod dropped;
 mod faults;
 mod frames;
