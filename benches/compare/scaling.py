@@ -3,7 +3,7 @@
 the model cannot say, the uneven share of connections that each worker gets.
 
     benches/compare/scaling.py            both tables, with the constants of docs/compare.md's machine
-    benches/compare/scaling.py --request 20 --handshake 250 --idle 15 --session 2
+    benches/compare/scaling.py --request 25 --handshake 300 --idle 20
                                           with other constants: microseconds, and kilobytes
 
 The kernel deals new connections to the workers by a hash of their addresses (SO_REUSEPORT), and a connection stays where
@@ -20,10 +20,10 @@ TRIALS = 2_000
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--request", type=float, default=20, help="microseconds of a request with a known token")
-    parser.add_argument("--verify", type=float, default=30, help="microseconds that an unknown RS256 token costs more")
-    parser.add_argument("--handshake", type=float, default=250, help="microseconds of a full mutual handshake")
-    parser.add_argument("--idle", type=float, default=15, help="kilobytes of an idle connection")
+    parser.add_argument("--request", type=float, default=21, help="microseconds of a request with a known token")
+    parser.add_argument("--verify", type=float, default=16, help="microseconds that an unknown RS256 token costs more")
+    parser.add_argument("--handshake", type=float, default=165, help="microseconds of a full mutual handshake")
+    parser.add_argument("--idle", type=float, default=14, help="kilobytes of an idle connection")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     random.seed(options.seed)
