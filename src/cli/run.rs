@@ -57,12 +57,13 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
     };
     let served = runtime.block_on(async {
         let inheritance = Inheritance::receive().map_err(StartError::Handover)?;
+        let signals = Signals::listen();
         let server = server::start_after(inheritance, loaded).await?;
         for (name, address) in server.overview().listeners().iter() {
             tracing::info!(listener = %name, %address, "listening");
         }
         notify(Turn::Ready);
-        Ok(until_told(server, program).await)
+        Ok(until_told(server, program, signals).await)
     });
     match served {
         Ok(Ok(drained)) => {
@@ -77,10 +78,32 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
     }
 }
 
-async fn until_told(mut server: Server, program: io::Result<PathBuf>) -> io::Result<Drained> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut reopen = signal(SignalKind::user_defined1())?;
-    let mut upgrade = signal(SignalKind::user_defined2())?;
+/// What an operator can say by signals. They are listened for before anything else is served: one that nobody listens for
+/// ends the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reopen: Signal,
+    upgrade: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
+async fn until_told(
+    mut server: Server,
+    program: io::Result<PathBuf>,
+    signals: io::Result<Signals>,
+) -> io::Result<Drained> {
+    let Signals { mut terminate, mut interrupt, mut reopen, mut upgrade } = signals?;
     loop {
         let asked = tokio::select! {
             () = received(&mut terminate) => break,

@@ -25,6 +25,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -123,6 +124,8 @@ pub async fn start_loaded(loaded: Loaded) -> Result<Server, StartError> {
 /// # Errors
 /// [`StartError`]; nothing runs then, and the other process serves on.
 pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result<Server, StartError> {
+    // Before anything listens: a signal that nobody waits for ends the process.
+    let hangup = signal(SignalKind::hangup()).ok();
     let clock = Clock::system();
     let settings = &loaded.settings;
     let workers = settings.workers;
@@ -193,6 +196,7 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
         workers,
         upgrades: ask,
         alarm: None,
+        hangup,
     };
     tasks.spawn(keeper.run(inbox, stopping, give_back, found));
     inheritance.serving(&common).map_err(StartError::Handover)?;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, oneshot};
 
 use super::build;
@@ -41,6 +41,7 @@ pub(super) struct Keeper {
     pub(super) caretaker: Caretaker,
     pub(super) lists: Lists,
     pub(super) alarm: Option<Alarm>,
+    pub(super) hangup: Option<Signal>,
     pub(super) upgrades: mpsc::Sender<oneshot::Sender<Reply>>,
 }
 
@@ -56,7 +57,7 @@ impl Keeper {
         self.put_in_force();
         let mut watch = self.watch();
         let mut tick = tokio::time::interval(PERIOD);
-        let mut hangup = signal(SignalKind::hangup()).ok();
+        let mut hangup = self.hangup.take();
         loop {
             tokio::select! {
                 _ = &mut stopping => break,
@@ -250,7 +251,7 @@ fn needs_restart(old: &Loaded, new: &Loaded) -> Option<String> {
     Some(format!("{what} changed, which takes a restart; the rest of the change waits for it"))
 }
 
-async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) {
+async fn hung_up(hangup: &mut Option<Signal>) {
     match hangup {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
