@@ -114,9 +114,9 @@ fn decide(criterion: &mut Criterion) {
     {
         assert!(trial.run(&project.routes, &project.policy.rules).passed(), "{name}");
         let case: &Case = &trial.case;
-        let (route, params) = case.route(&project.routes).unwrap();
-        let rules = project.policy.rules.route(&route.name).unwrap();
-        let facts: Facts<'_> = case.facts(&params);
+        let meant = case.route(&project.routes).unwrap();
+        let rules = project.policy.rules.route(&meant.route.name).unwrap();
+        let facts: Facts<'_> = case.facts(Some(&meant));
         criterion.bench_function(name, |bencher| {
             bencher.iter(|| evaluate(black_box(rules), black_box(&facts), case.at).is_allowed());
         });
@@ -187,9 +187,9 @@ fn load_many(criterion: &mut Criterion) {
         let case = load(&source("one.toml", &one)).policy.trials[0].case.clone();
         criterion.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let (route, params) = black_box(&case).route(&project.routes).unwrap();
-                let rules = project.policy.rules.route(&route.name).unwrap();
-                evaluate(rules, &case.facts(&params), case.at).is_allowed()
+                let meant = black_box(&case).route(&project.routes).unwrap();
+                let rules = project.policy.rules.route(&meant.route.name).unwrap();
+                evaluate(rules, &case.facts(Some(&meant)), case.at).is_allowed()
             });
         });
     }

@@ -38,6 +38,7 @@ fn routes(count: usize) -> Routes {
             methods: Methods::These(vec![Method::GET, Method::POST]),
             headers: Vec::new(),
             upstream: Name::new("echo"),
+            prefix_rewrite: None,
             tokens: vec![Name::new("corp")],
             conceal: false,
             admits: PathForms::NONE,

@@ -190,6 +190,7 @@ impl House {
             methods: Methods::Any,
             headers: Vec::new(),
             upstream: Name::new("payments"),
+            prefix_rewrite: None,
             tokens: vec![Name::new("corp"), Name::new("partners")],
             conceal: false,
             admits: PathForms::NONE,

@@ -127,7 +127,7 @@ impl Gateway {
             Resolved::Route(routed) => routed,
             Resolved::Own(endpoint) => return Ok(Answer::Own(own::answer(endpoint, &snapshot))),
         };
-        trail.route(routed.route());
+        trail.route(&routed);
         let presented = credential::extract(routed)?;
         let identified = snapshot.authenticator.identify(presented, &self.tokens, now).await?;
         trail.subject(&identified);

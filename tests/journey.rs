@@ -71,6 +71,21 @@ path     = "/machines"
 methods  = ["GET"]
 upstream = "echo"
 
+[[route]]
+name           = "old-wiki"
+host           = "localhost"
+path           = "/old/{rest...}"
+methods        = ["GET"]
+upstream       = "echo"
+tokens         = ["corp"]
+prefix_rewrite = { from = "/old", to = "/wiki", shares_paths_with = ["wiki"] }
+
+[[allow]]
+name   = "what is forwarded"
+routes = ["old-wiki"]
+when   = "request.path == '/wiki/page' && request.path_params.rest == 'page'"
+subject = { groups = { any = ["finance"] } }
+
 [[allow]]
 name    = "finance"
 routes  = ["wiki", "hidden", "endless"]
@@ -223,12 +238,13 @@ drain = "2s"
         self.client(None).call(request(path, token)).await.unwrap()
     }
 
-    async fn records(&self) -> Vec<Value> {
+    /// The records, as soon as there are so many; none when that takes too long.
+    async fn records(&self, expected: usize) -> Vec<Value> {
         // The writer empties its lanes ten times a second.
         for _ in 0..100 {
             tokio::time::sleep(Duration::from_millis(20)).await;
             let text = fs::read_to_string(self.path().join("audit.jsonl")).unwrap();
-            if !text.is_empty() {
+            if text.lines().count() >= expected {
                 return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             }
         }
@@ -265,13 +281,40 @@ async fn a_token_opens_what_its_groups_allow_and_the_service_sees_who_asks_and_n
     assert_eq!(seen["headers"]["x-request-id"], response.headers()["x-request-id"].to_str().unwrap());
     assert!(!seen.to_string().contains(&token));
 
-    let records = house.records().await;
+    let records = house.records(1).await;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0]["decision"], "allow");
     assert_eq!(records[0]["rule"], "finance");
     assert_eq!(records[0]["subject"]["sub"], "alice");
     assert_eq!(records[0]["path"], "/wiki/page");
     assert_eq!(records[0]["id"], response.headers()["x-request-id"].to_str().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_path_is_what_rules_and_service_see_and_the_record_has_both() {
+    let house = House::open().await;
+    let token = house.provider.token("alice").audience("wiki").jwt();
+    let mut asked = request("/old/page?x=/old", Some(&token));
+    asked.headers_mut().insert("x-forwarded-prefix", "/mallory".parse().unwrap());
+    let response = house.client(None).call(asked).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let seen = json(&response);
+    assert_eq!(seen["target"], "/wiki/page?x=/old");
+    assert_eq!(seen["headers"]["x-forwarded-prefix"], "/old");
+    assert_eq!(house.get("/old/other", Some(&token)).await.status(), 403);
+    // No rewrite, nothing said of one.
+    let plain = json(&house.get("/wiki/page", Some(&token)).await);
+    assert!(plain["headers"].get("x-forwarded-prefix").is_none());
+
+    let records = house.records(3).await;
+    // Two workers may have served them: their records come in either order.
+    let told = |path: &str| {
+        let record = records.iter().find(|record| record["path"] == path).unwrap();
+        (record["rewritten"].as_str(), record["rule"].as_str())
+    };
+    assert_eq!(told("/old/page"), (Some("/wiki/page"), Some("what is forwarded")));
+    assert_eq!(told("/old/other"), (Some("/wiki/other"), None));
+    assert_eq!(told("/wiki/page"), (None, Some("finance")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -486,13 +529,7 @@ async fn what_is_only_watched_changes_no_answer_and_is_recorded_and_counted() {
     let token = house.provider.token("alice").audience("wiki").jwt();
     assert_eq!(house.get("/wiki/a", Some(&token)).await.status(), 200);
     assert_eq!(house.get("/open", None).await.status(), 200);
-    let mut records = house.records().await;
-    for _ in 0..100 {
-        if records.len() == 2 {
-            break;
-        }
-        records = house.records().await;
-    }
+    let records = house.records(2).await;
     // Two workers may have served them: their records come in either order.
     let (wiki, open): (Vec<_>, Vec<_>) = records.iter().partition(|record| record["path"] == "/wiki/a");
     assert_eq!((wiki.len(), open.len()), (1, 1));

@@ -89,8 +89,7 @@ pub fn when(input: &[u8]) -> bool {
     };
     assert_eq!(WORLD.len(), 2);
     for case in WORLD.iter() {
-        let params = Default::default();
-        let facts = case.facts(&params);
+        let facts = case.facts(None);
         let answer = expression.evaluate(&facts, case.at);
         assert_eq!(expression.evaluate(&facts, case.at), answer, "the same question, answered in two ways");
         if let Err(error) = answer {

@@ -10,6 +10,7 @@ use portcullis::request::{
     Arrival, Body, CanonicalPath, Connection, ConnectionId, Host, HttpVersion, IntakeSettings, PathForms, Received,
     TraceContext, parse_forwarded_for,
 };
+use portcullis::route::PrefixRewrite;
 
 /// A path is kept verbatim. One that needs no admission reads the same to every server, however it decodes and splits.
 pub fn path(input: &[u8]) -> bool {
@@ -19,6 +20,7 @@ pub fn path(input: &[u8]) -> bool {
     assert!(
         text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'?' | b'"' | b'<' | b'>'))
     );
+    rewritten(&path);
     let segments: Vec<String> = path.segments().map(|segment| segment.into_owned()).collect();
     assert!(segments.iter().all(|segment| !matches!(segment.as_str(), "." | "..") && !segment.contains('\\')));
     if path.forms() == PathForms::NONE {
@@ -27,6 +29,18 @@ pub fn path(input: &[u8]) -> bool {
         }
     }
     true
+}
+
+/// Whatever path it is, a rewrite of its first segments gains no form, and reads as the same segments behind another prefix.
+fn rewritten(path: &CanonicalPath) {
+    let asked = CanonicalPath::parse(&format!("/from{path}")).ok();
+    for to in ["/", "/to", "/to/there"] {
+        let rewrite = PrefixRewrite::parse("/from", to).ok();
+        let rewritten = asked.as_ref().and_then(|asked| rewrite?.apply(asked).ok());
+        let expected = format!("{}{path}", to.trim_end_matches('/'));
+        assert_eq!(rewritten.as_ref().map(CanonicalPath::as_str), Some(expected.as_str()));
+        assert!(rewritten.is_some_and(|rewritten| path.forms().admit(rewritten.forms())), "{path} gains a form");
+    }
 }
 
 /// How servers read a path.

@@ -71,6 +71,7 @@ pub(super) fn house() -> Option<House> {
         methods: Methods::Any,
         headers: Vec::new(),
         upstream: Name::new("payments"),
+        prefix_rewrite: None,
         tokens: vec![Name::new("corp")],
         conceal: false,
         admits: PathForms::NONE,

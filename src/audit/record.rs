@@ -38,8 +38,10 @@ pub(super) struct Record<'a> {
     pub(super) method: &'a str,
     /// The host.
     pub(super) host: Option<&'a str>,
-    /// The path as it was forwarded, without query.
+    /// The path that was asked for, without query.
     pub(super) path: &'a str,
+    /// The path that was decided on and forwarded, when the route rewrites it.
+    pub(super) rewritten: Option<&'a str>,
     /// The route.
     pub(super) route: Option<&'a Name>,
     /// `allow` or `deny`.
@@ -84,7 +86,8 @@ impl Record<'_> {
             }
         }
         line.text(member!("method"), self.method).text_or_null(member!("host"), self.host);
-        line.text(member!("path"), self.path).text_or_null(member!("route"), self.route.map(Name::as_str));
+        line.text(member!("path"), self.path).text_if(member!("rewritten"), self.rewritten);
+        line.text_or_null(member!("route"), self.route.map(Name::as_str));
         line.text(member!("decision"), self.decision).text_or_null(member!("reason"), self.reason.map(Reason::code));
         line.text_or_null(member!("rule"), self.rule.map(Name::as_str)).text_or_null(member!("policy"), self.policy);
         if let Some(WatchedRecord { decision, rule }) = self.watched {

@@ -18,7 +18,7 @@ use crate::lease::Ended;
 use crate::policy::rules::LogLevel;
 use crate::policy::{Allowed, Denied, PolicyVersion, Watched};
 use crate::request::{Arrival, Connection, PathForms, Received};
-use crate::route::Route;
+use crate::route::Routed;
 
 /// An exchange open for longer than this leaves an `opened` notice besides its final record.
 const LONG: Duration = Duration::from_secs(10);
@@ -65,6 +65,7 @@ struct Facts {
     source: Option<IpAddr>,
     authority: bool,
     route: Option<Name>,
+    rewritten: Option<Box<str>>,
     conceal: bool,
     forms: PathForms,
     token: Option<Arc<TokenFacts>>,
@@ -135,9 +136,11 @@ impl Trail {
     }
 
     /// The route is known.
-    pub fn route(&mut self, route: &Route) {
+    pub fn route(&mut self, routed: &Routed) {
+        let (route, request) = (routed.route(), routed.request());
         let mut facts = self.exchange.facts.borrow_mut();
         facts.route = Some(route.name.clone());
+        facts.rewritten = route.prefix_rewrite.is_some().then(|| request.path().as_str().into());
         facts.conceal = route.conceal;
     }
 
@@ -339,6 +342,7 @@ impl Exchange {
             method: bounded(self.arrival.method.as_str(), MAX_METHOD),
             host: host.as_deref().map(|host| bounded(host, MAX_HOST)),
             path: bounded(self.arrival.stated_path(), MAX_PATH),
+            rewritten: facts.rewritten.as_deref().map(|path| bounded(path, MAX_PATH)),
             route: facts.route.as_ref(),
             decision: if facts.allowed { "allow" } else { "deny" },
             reason: facts.reason,

@@ -77,6 +77,7 @@ fn routes(loaded: &Loaded) -> Vec<Value> {
             "methods": route.methods.to_string(),
             "upstream": route.upstream,
             "tokens": route.tokens,
+            "prefix_rewrite": route.prefix_rewrite.as_ref().map(ToString::to_string),
             "passes_authorization": route.authorization == Authorization::Pass,
             "allow": bound.map(|bound| named(bound.allows())).unwrap_or_default(),
             "require": bound.map(|bound| named(bound.requirements())).unwrap_or_default(),
@@ -92,6 +93,9 @@ fn summary(loaded: &Loaded, terminal: &Terminal) {
         let name = terminal.paint(Tone::Heading, &route.name);
         let (host, path) = (&route.host, route.path.as_str());
         terminal.line(format_args!("{name}  {} {host}{path} -> {}", route.methods, route.upstream));
+        if let Some(rewrite) = &route.prefix_rewrite {
+            terminal.line(format_args!("    {} {rewrite}", terminal.paint(Tone::Faint, "rewrites")));
+        }
         if route.authorization == Authorization::Pass {
             terminal.line("    passes Authorization to the service untouched; no token is verified here");
         }

@@ -12,7 +12,7 @@ use super::fault::{At, Fault, Faults, Located, Source};
 use super::load::{Wanted, read_source};
 use super::policy::{self, PolicyFiles, Vocabulary};
 use super::reader::{Document, Table, Value};
-use super::{History, route};
+use super::{History, route, upstream};
 use crate::authn::{IntrospectionSettings, IssuerSettings, TokenSources};
 use crate::identity::{Issuer, Name};
 use crate::policy::PolicyVersion;
@@ -28,6 +28,8 @@ use crate::state::StateDirectory;
 pub struct Defined {
     pub(super) upstreams: Vec<Name>,
     pub(super) exchanging: Vec<Name>,
+    /// Pairs of upstreams that have an endpoint in common.
+    pub(super) alike: Vec<(Name, Name)>,
     pub(super) token_sources: Vec<Name>,
     /// Every token source with the `iss` of its tokens.
     pub issuers: BTreeMap<Name, Issuer>,
@@ -62,8 +64,13 @@ impl Defined {
         }
         let exchanges = |settings: &crate::upstream::settings::Settings| settings.token_exchange.is_some();
         let exchanging = upstreams.iter().filter(|(_, settings)| settings.as_ref().is_some_and(exchanges));
+        let settings = upstreams.iter().filter_map(|(name, settings)| Some((name, settings.as_ref()?)));
+        let places = settings.map(|(name, settings)| {
+            (name.value.clone(), settings.endpoints.iter().map(|endpoint| endpoint.address.clone()).collect())
+        });
         Self {
             exchanging: exchanging.map(|(name, _)| name.value.clone()).collect(),
+            alike: upstream::alike(&places.collect::<Vec<_>>()),
             upstreams: upstreams.iter().map(|(name, _)| name.value.clone()).collect(),
             token_sources: stated.keys().cloned().collect(),
             issuers: stated,
@@ -157,6 +164,7 @@ pub(super) fn read_files(
     let known = route::Known {
         upstreams: &names.upstreams,
         exchanging: &names.exchanging,
+        alike: &names.alike,
         token_sources: &names.token_sources,
     };
     let (routes, faulty) = route::read_all(&roots, &known);
@@ -165,7 +173,7 @@ pub(super) fn read_files(
             faults.error(at, format!("route `{}`: {ambiguity}", route.name), None);
         }
     }
-    let arranged = route::arrange(&routes, faults);
+    let arranged = route::arrange(&routes, &known, faults);
     let plain: Vec<Route> = routes.into_iter().map(|route| route.value).collect();
     let vocabulary =
         Vocabulary { routes: &plain, faulty_routes: &faulty, token_sources: &names.issuers, trusts: &names.trusts };

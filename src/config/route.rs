@@ -1,5 +1,7 @@
 //! Reads `[[route]]` tables of policy files into [`Route`]s, and arranges them.
 
+mod prefix_rewrite;
+
 use std::collections::HashMap;
 
 use http::{HeaderName, HeaderValue, Method};
@@ -19,6 +21,8 @@ pub struct Known<'a> {
     pub upstreams: &'a [Name],
     /// Those of them with `exchange`.
     pub exchanging: &'a [Name],
+    /// Pairs of upstreams that have an endpoint in common.
+    pub alike: &'a [(Name, Name)],
     /// Every `[issuer.NAME]` and `[introspection.NAME]`.
     pub token_sources: &'a [Name],
 }
@@ -51,6 +55,8 @@ pub fn read(table: &Table<'_>, known: &Known<'_>) -> Option<Located<Route>> {
     let authorization = table.get("authorization").map(|value| value.choice(AUTHORIZATIONS)).unwrap_or_default();
     let binding = table.get("binding").and_then(|value| value.choice(BINDINGS));
     let cors = table.table("cors").map(|table| (read_cors(&table), table.at()));
+    let pattern = path.as_ref().map(|(path, _)| path);
+    let prefix_rewrite = table.table("prefix_rewrite").map(|table| prefix_rewrite::read(&table, pattern, admits));
     if authorization == Some(Authorization::Pass)
         && let Some(value) = table.get("authorization")
         && upstream.as_ref().is_some_and(|upstream| known.exchanging.contains(upstream))
@@ -91,6 +97,10 @@ pub fn read(table: &Table<'_>, known: &Known<'_>) -> Option<Located<Route>> {
         methods: methods?,
         headers: headers.unwrap_or_default(),
         upstream: upstream?,
+        prefix_rewrite: match prefix_rewrite {
+            None => None,
+            Some(rewrite) => Some(rewrite?),
+        },
         tokens,
         conceal: conceal.flatten().unwrap_or_default(),
         admits,
@@ -102,7 +112,7 @@ pub fn read(table: &Table<'_>, known: &Known<'_>) -> Option<Located<Route>> {
 }
 
 /// Arranges the routes of all files. `None` when two have one name or overlap, which is a fault that names both.
-pub fn arrange(routes: &[Located<Route>], faults: &Faults) -> Option<Routes> {
+pub fn arrange(routes: &[Located<Route>], known: &Known<'_>, faults: &Faults) -> Option<Routes> {
     let mut sound = true;
     let mut named: HashMap<&Name, &At> = HashMap::new();
     for Located { value: route, at } in routes {
@@ -117,6 +127,7 @@ pub fn arrange(routes: &[Located<Route>], faults: &Faults) -> Option<Routes> {
             named.insert(&route.name, at);
         }
     }
+    prefix_rewrite::check(routes, known.alike, faults);
     match Routes::new(routes.iter().map(|route| route.value.clone()).collect()) {
         Ok(arranged) => sound.then_some(arranged),
         Err(overlaps) => {

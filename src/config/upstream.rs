@@ -12,7 +12,7 @@ use super::fault::Located;
 use super::reader::{Table, Value};
 use crate::identity::Name;
 use crate::upstream::settings::{
-    AllUnwell, Balance, HealthCheck, HostHeader, OriginHeaders, Outlier, Pooling, Protocol, Settings, Timeouts,
+    Address, AllUnwell, Balance, HealthCheck, HostHeader, OriginHeaders, Outlier, Pooling, Protocol, Settings, Timeouts,
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -211,6 +211,24 @@ fn outlier(table: &Table<'_>) -> Outlier {
         eject: span(table, "eject").unwrap_or(usual.eject),
         most_percent: number(table, "most_percent", 1, 100).unwrap_or(usual.most_percent),
     }
+}
+
+/// The addresses of `endpoints` as they are written, for a look at the names of a configuration. What is none is left out.
+pub(super) fn addresses(endpoints: &serde_json::Value) -> Vec<Address> {
+    let stated = endpoints.as_array().map(Vec::as_slice).unwrap_or_default();
+    let url = |endpoint: &serde_json::Value| endpoint.get("url").unwrap_or(endpoint).as_str().map(str::to_owned);
+    stated.iter().filter_map(url).filter_map(|url| Some(endpoint::parse(&url)?.0)).collect()
+}
+
+/// The pairs of upstreams that have an address in common.
+pub(super) fn alike(upstreams: &[(Name, Vec<Address>)]) -> Vec<(Name, Name)> {
+    let mut pairs = Vec::new();
+    for (number, (name, ours)) in upstreams.iter().enumerate() {
+        let others = upstreams.iter().skip(number + 1);
+        let meeting = others.filter(|(_, theirs)| ours.iter().any(|address| theirs.contains(address)));
+        pairs.extend(meeting.map(|(other, _)| (name.clone(), other.clone())));
+    }
+    pairs
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use std::sync::Arc;
 pub struct PathParams(Vec<(Arc<str>, Box<str>)>);
 
 impl PathParams {
+    /// No parameter.
+    pub const NONE: Self = Self(Vec::new());
+
     /// Adds a parameter; patterns never name one twice.
     pub fn push(&mut self, name: Arc<str>, value: impl Into<Box<str>>) {
         self.0.push((name, value.into()));

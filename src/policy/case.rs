@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::rules::{Explanation, Facts, Refusal, RequestFacts, RuleSet, Verdict, evaluate, explain};
 use crate::identity::{Name, PathParams, PeerFacts, Reason, TokenFacts};
 use crate::request::{CanonicalPath, Host};
-use crate::route::{Route, RouteError, Routes};
+use crate::route::{Meant, RouteError, Routes};
 
 /// A described request.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Case {
     pub method: Method,
     /// The host.
     pub host: Host,
-    /// The path.
+    /// The path that is asked for.
     pub path: CanonicalPath,
     /// The query, without `?`.
     pub query: Option<Box<str>>,
@@ -54,23 +54,25 @@ pub struct Outcome {
 }
 
 impl Case {
-    /// The route of the case, and what its pattern matched.
+    /// What the case is meant for.
     ///
     /// # Errors
     /// As for a request that was received.
-    pub fn route(&self, routes: &Routes) -> Result<(Arc<Route>, PathParams), RouteError> {
+    pub fn route(&self, routes: &Routes) -> Result<Meant, RouteError> {
         routes.find(&self.host, &self.path, &self.method, &self.headers)
     }
 
-    /// The facts that the rules judge.
-    pub fn facts<'c>(&'c self, params: &'c PathParams) -> Facts<'c> {
+    /// The facts that the rules judge, on a route or without one.
+    pub fn facts<'c>(&'c self, meant: Option<&'c Meant>) -> Facts<'c> {
+        static NO_PARAMS: PathParams = PathParams::NONE;
+        let rewritten = meant.and_then(|meant| meant.rewritten.as_ref());
         Facts {
             request: RequestFacts {
                 method: self.method.as_str(),
                 host: self.host.as_str(),
-                path: self.path.as_str(),
+                path: rewritten.unwrap_or(&self.path).as_str(),
                 query: self.query.as_deref(),
-                params,
+                params: meant.map_or(&NO_PARAMS, |meant| &meant.params),
                 headers: &self.headers,
             },
             token: self.token.as_ref(),
@@ -81,13 +83,13 @@ impl Case {
 
     /// What becomes of the case.
     pub fn judge(&self, routes: &Routes, rules: &RuleSet) -> Outcome {
-        let (route, params) = match self.route(routes) {
+        let meant = match self.route(routes) {
             Ok(found) => found,
             Err(error) => return Outcome::unrouted(&error),
         };
-        let name = route.name.clone();
+        let name = meant.route.name.clone();
         let Some(of_route) = rules.route(&name) else { return Outcome::refused(name, &Refusal::closed()) };
-        let facts = self.facts(&params);
+        let facts = self.facts(Some(&meant));
         let verdict = evaluate(of_route, &facts, self.at);
         match (&verdict, Refusal::of(&verdict, of_route, &facts, self.at)) {
             (Verdict::Allowed(rule), _) => Outcome {
@@ -106,13 +108,13 @@ impl Case {
     ///
     /// # Errors
     /// When no route is meant, there is nothing to explain.
-    pub fn explain(&self, routes: &Routes, rules: &RuleSet) -> Result<(Name, Explanation), RouteError> {
-        let (route, params) = self.route(routes)?;
-        let explanation = match rules.route(&route.name) {
-            Some(of_route) => explain(of_route, &self.facts(&params), self.at),
+    pub fn explain(&self, routes: &Routes, rules: &RuleSet) -> Result<(Meant, Explanation), RouteError> {
+        let meant = self.route(routes)?;
+        let explanation = match rules.route(&meant.route.name) {
+            Some(of_route) => explain(of_route, &self.facts(Some(&meant)), self.at),
             None => Explanation::closed(),
         };
-        Ok((route.name.clone(), explanation))
+        Ok((meant, explanation))
     }
 }
 

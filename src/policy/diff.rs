@@ -96,6 +96,9 @@ fn route_lines(route: &Route) -> Vec<String> {
         route.admits, route.authorization, route.binding
     ));
     lines.push(format!("cors {:?}", route.cors));
+    if let Some(rewrite) = &route.prefix_rewrite {
+        lines.push(format!("prefix_rewrite {rewrite}"));
+    }
     lines
 }
 

@@ -131,10 +131,10 @@ pub fn coverage(trials: &[Trial], routes: &Routes, rules: &RuleSet) -> Coverage 
     let mut active = BTreeSet::new();
     let mut asked = BTreeSet::new();
     for trial in trials {
-        let Ok((route, params)) = trial.case.route(routes) else { continue };
-        asked.insert(route.name.clone());
-        let Some(of_route) = rules.route(&route.name) else { continue };
-        let facts = trial.case.facts(&params);
+        let Ok(meant) = trial.case.route(routes) else { continue };
+        asked.insert(meant.route.name.clone());
+        let Some(of_route) = rules.route(&meant.route.name) else { continue };
+        let facts = trial.case.facts(Some(&meant));
         let at = trial.case.at;
         let every = of_route.enforced().chain(of_route.shadows());
         active.extend(every.filter(|rule| rule.takes_effect(&facts, at)).map(|rule| rule.name.clone()));

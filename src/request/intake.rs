@@ -31,6 +31,7 @@ struct Meaning {
     host: Host,
     port: Option<u16>,
     path: CanonicalPath,
+    asked_path: Option<CanonicalPath>,
     source: IpAddr,
     tunnels: bool,
 }
@@ -92,7 +93,20 @@ impl Received {
         // From here on there is one statement of the host, and the target is a path.
         parts.uri = Uri::from(verbatim);
         let (id, trace) = (arrival.id, arrival.trace);
-        Ok(Self(Box::new(Meaning { parts, body, connection, id, trace, host, port, path, source, tunnels })))
+        let asked_path = None;
+        Ok(Self(Box::new(Meaning {
+            parts,
+            body,
+            connection,
+            id,
+            trace,
+            host,
+            port,
+            path,
+            asked_path,
+            source,
+            tunnels,
+        })))
     }
 
     /// Its number.
@@ -126,9 +140,14 @@ impl Received {
         self.0.port
     }
 
-    /// The path, as it arrived and as it is forwarded.
+    /// The path that is decided on and forwarded, byte for byte: as it arrived, unless its route rewrites the prefix.
     pub fn path(&self) -> &CanonicalPath {
         &self.0.path
+    }
+
+    /// The path that the client asked for, and that its route was found by.
+    pub fn asked_path(&self) -> &CanonicalPath {
+        self.0.asked_path.as_ref().unwrap_or(&self.0.path)
     }
 
     /// The query, as it arrived and as it is forwarded, without `?`.
@@ -136,7 +155,7 @@ impl Received {
         self.0.parts.uri.query()
     }
 
-    /// Path and query, as they arrived and as they are forwarded.
+    /// Path and query, as they are forwarded.
     pub fn path_and_query(&self) -> &str {
         self.0.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)
     }
@@ -159,6 +178,18 @@ impl Received {
     /// The body, to look at but not to read.
     pub fn body(&self) -> &Body {
         &self.0.body
+    }
+
+    /// Puts another path in the place of the one that was asked for; the query stays.
+    pub(crate) fn rewrite(&mut self, path: CanonicalPath) -> Result<(), http::Error> {
+        let target = match self.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_string(),
+        };
+        self.0.parts.uri = Uri::from(PathAndQuery::try_from(target)?);
+        let asked = std::mem::replace(&mut self.0.path, path);
+        self.0.asked_path.get_or_insert(asked);
+        Ok(())
     }
 
     /// Head, body and connection.

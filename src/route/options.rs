@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{Cors, HostPattern, PathPattern};
+use super::{Cors, HostPattern, PathPattern, PrefixRewrite};
 use crate::identity::{Name, occurrences};
 use crate::request::PathForms;
 
@@ -21,6 +21,8 @@ pub struct Route {
     pub headers: Vec<HeaderCondition>,
     /// Where requests go.
     pub upstream: Name,
+    /// What becomes of the path; `None`: it is forwarded as it arrived.
+    pub prefix_rewrite: Option<PrefixRewrite>,
     /// The token sources that count here: `[issuer.NAME]` and `[introspection.NAME]`. None: only anonymous requests and
     /// client certificates.
     pub tokens: Vec<Name>,

@@ -1,7 +1,6 @@
 //! From a request to its route.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -9,7 +8,7 @@ use super::cors;
 use super::own::{WellKnown, well_known};
 use super::routes::HostRoutes;
 use super::tree::{Found, Numbered};
-use super::{Methods, OwnEndpoint, ProtectedResource, Route, Routed, Routes};
+use super::{Meant, Methods, OwnEndpoint, ProtectedResource, Route, Routed, Routes};
 use crate::identity::{Name, PathParams};
 use crate::request::{CanonicalPath, Host, PathForms, Received};
 
@@ -56,25 +55,30 @@ pub enum RouteError {
 
 impl Routes {
     /// Finds where a request leads.
-    pub fn resolve(&self, request: Received) -> Result<Resolved, RouteError> {
+    pub fn resolve(&self, mut request: Received) -> Result<Resolved, RouteError> {
         if !request.connection().serves(request.host().as_str()) {
             return Err(RouteError::Misdirected);
         }
         if let Some(endpoint) = self.own(&request)?.or_else(|| self.preflight(&request)) {
             return Ok(Resolved::Own(endpoint));
         }
-        let (route, params) = self.find(request.host(), request.path(), request.method(), request.headers())?;
+        let meant = self.find(request.host(), request.path(), request.method(), request.headers())?;
+        let Meant { route, params, rewritten } = meant;
+        if let Some(path) = rewritten {
+            let forms = path.forms();
+            request.rewrite(path).map_err(|_| RouteError::Path { forms, route: Some(route.name.clone()) })?;
+        }
         Ok(Resolved::Route(Routed { request, route, params }))
     }
 
-    /// The route for a host, a path, a method and header fields, and what its pattern matched.
+    /// The route for a host, a path, a method and header fields, what its pattern matched and what becomes of the path.
     pub fn find(
         &self,
         host: &Host,
         path: &CanonicalPath,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Result<(Arc<Route>, PathParams), RouteError> {
+    ) -> Result<Meant, RouteError> {
         let forms = path.forms();
         let unknown = || match forms {
             PathForms::NONE => RouteError::Unknown,
@@ -94,10 +98,18 @@ impl Routes {
                 false => RouteError::Path { forms, route: Some(nearest.name.clone()) },
             });
         };
+        let ambiguous = |forms| RouteError::Path { forms, route: Some(route.name.clone()) };
         if !route.admits.admit(forms) {
-            return Err(RouteError::Path { forms, route: Some(route.name.clone()) });
+            return Err(ambiguous(forms));
         }
-        Ok((route.clone(), name_values(route, values)))
+        let rewritten = match &route.prefix_rewrite {
+            None => None,
+            Some(rewrite) => Some(rewrite.apply(path).map_err(|_| ambiguous(forms))?),
+        };
+        if let Some(path) = rewritten.as_ref().filter(|path| !route.admits.admit(path.forms())) {
+            return Err(ambiguous(path.forms()));
+        }
+        Ok(Meant { route: route.clone(), params: name_values(route, values), rewritten })
     }
 
     /// What lies under the gateway's own names is answered here or nowhere.
@@ -141,7 +153,7 @@ impl Routes {
     /// The answer to a preflight, when the route that it asks about says that preflights are answered here.
     fn preflight(&self, request: &Received) -> Option<OwnEndpoint> {
         let (origin, method) = cors::asked(request.method(), request.headers())?;
-        let (route, _) = self.find(request.host(), request.path(), &method, request.headers()).ok()?;
+        let Meant { route, .. } = self.find(request.host(), request.path(), &method, request.headers()).ok()?;
         let headers = route.cors.as_ref().filter(|_| !route.conceal)?.answer(origin, &method);
         Some(OwnEndpoint::Preflight { route, headers })
     }
@@ -199,4 +211,4 @@ fn name_values(route: &Route, values: Vec<Cow<'_, str>>) -> PathParams {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,7 +6,18 @@ use http::{HeaderName, HeaderValue};
 
 use super::Route;
 use crate::identity::PathParams;
-use crate::request::Received;
+use crate::request::{CanonicalPath, Received};
+
+/// What a request of some host, path and method is meant for.
+#[derive(Clone, Debug)]
+pub struct Meant {
+    /// The route.
+    pub route: Arc<Route>,
+    /// What its pattern matched.
+    pub params: PathParams,
+    /// The path that is decided on and forwarded, when it is another one than the client asked for.
+    pub rewritten: Option<CanonicalPath>,
+}
 
 /// A request whose route is known. Made by [`Routes::resolve`](super::Routes::resolve) alone.
 #[derive(Debug)]

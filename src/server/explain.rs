@@ -13,6 +13,7 @@ use crate::config::policy::describe::read_described;
 use crate::config::{Defined, Faults};
 use crate::gateway::Snapshot;
 use crate::policy::replay::{Record, Replay};
+use crate::request::CanonicalPath;
 
 impl Keeper {
     /// Explains off to the side: an audit log is long, and orders go on meanwhile.
@@ -47,7 +48,11 @@ fn described(text: &str, names: &Defined, snapshot: &Arc<Snapshot>) -> Result<Va
     let case = read_described(text, &names.issuers, &names.trusts, &faults);
     let case = case.ok_or_else(|| super::rollback::shown(&faults.into_sorted()).join("\n"))?;
     match case.explain(&snapshot.routes, snapshot.policy.rules()) {
-        Ok((route, explanation)) => Ok(json!({ "route": route.as_str(), "decision": explanation })),
+        Ok((meant, explanation)) => Ok(json!({
+            "route": meant.route.name.as_str(),
+            "rewritten": meant.rewritten.as_ref().map(CanonicalPath::as_str),
+            "decision": explanation,
+        })),
         Err(error) => Err(format!("no route: {error}")),
     }
 }

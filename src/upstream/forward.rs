@@ -44,6 +44,8 @@ pub(super) struct Exchange {
     pub(super) source: IpAddr,
     /// Whether the client spoke TLS to us.
     pub(super) encrypted: bool,
+    /// What the route took off the path that the client asked for.
+    pub(super) prefix: Option<HeaderValue>,
     pub(super) upstream: Name,
     pub(super) pass_authorization: bool,
     pub(super) token: Option<Arc<TokenFacts>>,
@@ -99,6 +101,7 @@ impl Exchange {
             id,
             source,
             encrypted: connection.tls.is_some(),
+            prefix: route.prefix_rewrite.as_ref().and_then(|rewrite| rewrite.forwarded_prefix().cloned()),
             upstream: route.upstream.clone(),
             pass_authorization: route.authorization == Authorization::Pass,
             token,
@@ -146,6 +149,7 @@ impl Exchange {
             source: self.source,
             encrypted: self.encrypted,
             authority: target.authority(),
+            prefix: self.prefix,
             peer: self.peer.as_deref(),
             request_id: self.id,
         };

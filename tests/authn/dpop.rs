@@ -223,6 +223,20 @@ async fn hostile_proofs_are_refused_each_for_its_reason() {
     assert_eq!(seen, FAULTS.iter().copied().collect());
 }
 
+/// The client signs the address that it knows, whatever becomes of the path behind the gate.
+#[tokio::test]
+async fn a_proof_is_for_the_address_that_was_asked_for_and_not_for_what_a_route_makes_of_it() {
+    let (house, dpop) = (house(), Dpop::new());
+    let token = bound_to(&dpop.key);
+    for (path, counts) in [("corp", true), ("service", false)] {
+        let proof = dpop.proof(&token, &json!({}), &json!({"htu": format!("https://rewritten.example/{path}")}));
+        let mut request = dpop_request(&token, &proof);
+        request.headers_mut().insert("host", "rewritten.example".parse().unwrap());
+        let answer = house.send(request).await;
+        assert_eq!(answer.is_ok(), counts, "{path}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_bound_token_is_worth_nothing_without_its_proof_nor_an_unbound_one_with_it() {
     let (house, dpop) = (house(), Dpop::new());

@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Method, Request};
 use portcullis::identity::Name;
 use portcullis::request::{Body, HttpVersion, PathForms};
-use portcullis::route::{HeaderCondition, HostPattern, Methods, PathPattern, Route, Routes};
+use portcullis::route::{HeaderCondition, HostPattern, Methods, PathPattern, PrefixRewrite, Route, Routes};
 
 use super::journey::{Told, connection, open_routes, route, walk};
 
@@ -111,6 +111,28 @@ fn advisory_09_no_character_of_a_path_means_anything_to_the_matcher() {
     assert_eq!(lead(&routes, "/q/*"), "star");
     for target in ["/q/a", "/q/{x}", "/q/**", "/p/{x}/{end}"] {
         assert_ne!(lead(&routes, target), "star", "{target}");
+    }
+}
+
+#[test]
+fn advisory_10_a_rewritten_path_is_decided_on_as_it_is_forwarded() {
+    let rewrite = PrefixRewrite::parse("/app", "/").unwrap();
+    let routes = Routes::new(vec![
+        Route { prefix_rewrite: Some(rewrite), ..route("app", "a.example", "/app/{rest...}") },
+        route("admin", "a.example", "/admin/{rest...}"),
+    ])
+    .unwrap();
+    let told = ask(&routes, "a.example", "/app/%61/b?q=/app/", &[]).unwrap();
+    assert_eq!(told.line, "GET a.example /%61/b?q=/app/");
+    assert_eq!(ask(&routes, "a.example", "/%61pp/x", &[]).unwrap().line, "GET a.example /x");
+    for target in
+        ["/app/../admin/x", "/app/..;/admin", "/app/%2e%2e/admin", "/app..//admin/x", "/app//admin/x", "/app/%2Fadmin"]
+    {
+        assert_eq!(lead(&routes, target), "path-ambiguous", "{target}");
+    }
+    // Half a segment is none.
+    for target in ["/apple/x", "/app%2e/x", "/app", "/APP/x"] {
+        assert_eq!(lead(&routes, target), "route-unknown", "{target}");
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn route(name: &str, host: &str, path: &str) -> Route {
         methods: Methods::Any,
         headers: Vec::new(),
         upstream: Name::new("echo"),
+        prefix_rewrite: None,
         tokens: vec![Name::new("corp")],
         conceal: false,
         admits: PathForms::NONE,

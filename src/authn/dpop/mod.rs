@@ -113,7 +113,7 @@ fn is_address_of(stated: &Uri, request: &Received) -> bool {
     let host = stated.host().is_some_and(|host| host.eq_ignore_ascii_case(request.host().as_str()));
     let port = stated.port_u16().unwrap_or(default_port) == request.port().unwrap_or(default_port);
     let user = stated.authority().is_some_and(|authority| authority.as_str().contains('@'));
-    host && port && !user && stated.path() == request.path().as_str()
+    host && port && !user && stated.path() == request.asked_path().as_str()
 }
 
 fn text<'c>(proof: &'c Compact<'_>, claim: &str) -> Option<&'c str> {

@@ -19,6 +19,7 @@ use crate::identity::Reason;
 use crate::policy::case::Case;
 use crate::policy::replay::{Recalled, Record, Replay};
 use crate::policy::rules::Explanation;
+use crate::request::CanonicalPath;
 use crate::route::RouteError;
 
 /// Explain the decision about a request
@@ -122,12 +123,15 @@ pub(super) fn run(args: &Args, terminal: &Terminal) -> ExitCode {
     let Some(case) = find_case(args, &project, terminal) else { return failed() };
     let explained = case.explain(&project.routes, &project.policy.rules);
     match explained {
-        Ok((route, explanation)) => {
+        Ok((meant, explanation)) => {
+            let (route, rewritten) = (meant.route.name.as_str(), meant.rewritten.as_ref().map(CanonicalPath::as_str));
             match terminal.format() {
-                Format::Json => terminal.json(&json!({ "route": route.as_str(), "decision": explanation })),
+                Format::Json => {
+                    terminal.json(&json!({ "route": route, "rewritten": rewritten, "decision": explanation }));
+                }
                 Format::Text => {
                     let target = format!("{} https://{}{}", case.method, case.host, case.path);
-                    show_explained(&target, route.as_str(), &explanation, terminal);
+                    show_explained(&target, (route, rewritten), &explanation, terminal);
                 }
             }
             if explanation.allowed == Some(true) { WELL } else { failed() }
@@ -184,7 +188,7 @@ fn running(args: &Args, terminal: &Terminal) -> ExitCode {
     if let Ok(recalled) = serde_json::from_slice::<Recalled>(&body) {
         return tell_recalled(&recalled, terminal);
     }
-    let Ok(Described { route, decision }) = serde_json::from_slice(&body) else {
+    let Ok(Described { route, rewritten, decision }) = serde_json::from_slice(&body) else {
         return complain(terminal, "the answer is not one that this version understands");
     };
     match terminal.format() {
@@ -192,7 +196,7 @@ fn running(args: &Args, terminal: &Terminal) -> ExitCode {
         Format::Text => {
             let target =
                 format!("{} {}", args.method.as_deref().unwrap_or_default(), args.url.as_deref().unwrap_or_default());
-            show_explained(&target, &route, &decision, terminal);
+            show_explained(&target, (&route, rewritten.as_deref()), &decision, terminal);
         }
     }
     if decision.allowed == Some(true) { WELL } else { failed() }
@@ -202,6 +206,7 @@ fn running(args: &Args, terminal: &Terminal) -> ExitCode {
 #[derive(serde::Deserialize)]
 struct Described {
     route: String,
+    rewritten: Option<String>,
     decision: Explanation,
 }
 

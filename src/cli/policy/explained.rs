@@ -38,11 +38,19 @@ fn decision(allowed: Option<bool>, terminal: &Terminal) -> String {
     terminal.paint(tone, word).to_string()
 }
 
-/// The decision about a described request.
-pub(super) fn show_explained(target: &str, route: &str, explanation: &Explanation, terminal: &Terminal) {
+/// The decision about a described request, on a route that may rewrite its path.
+pub(super) fn show_explained(
+    target: &str,
+    (route, rewritten): (&str, Option<&str>),
+    explanation: &Explanation,
+    terminal: &Terminal,
+) {
     let (word, tone) = if explanation.allowed == Some(true) { ("allow", Tone::Good) } else { ("deny", Tone::Bad) };
     terminal.line(format_args!("{}{target}", terminal.paint(tone, format!("{word:<9}"))));
     terminal.line(format_args!("{:<9}{route}", "route"));
+    if let Some(path) = rewritten {
+        terminal.line(format_args!("{:<9}{path}, which is what the rules and the service see", "becomes"));
+    }
     show_reasons(explanation, terminal);
 }
 

@@ -11,7 +11,6 @@ use super::explain::Options;
 use crate::config::fault::Faults;
 use crate::config::policy::describe::{Description, describe};
 use crate::config::policy::project::Project;
-use crate::identity::PathParams;
 use crate::policy::case::Case;
 use crate::policy::rules::Criterion;
 use crate::policy::rules::criterion::{PeerCriterion, RequestCriterion, SubjectCriterion};
@@ -56,13 +55,14 @@ pub(super) fn who_can(args: &WhoArgs, terminal: &Terminal) -> ExitCode {
     let Some(project) = args.place.open(terminal) else { return failed() };
     let description = Description { method: &args.method, url: &args.url, ..Description::default() };
     let Some(case) = described(&description, &project, terminal) else { return failed() };
-    let (route, params) = match case.route(&project.routes) {
+    let meant = match case.route(&project.routes) {
         Ok(found) => found,
         Err(error) => {
             terminal.error(format_args!("no route: {error}"));
             return failed();
         }
     };
+    let route = &meant.route;
     let Some(rules) = project.policy.rules.route(&route.name) else { return failed() };
     let takes_tokens = rules.takes_tokens();
     let holds = |criterion: &Criterion| match criterion {
@@ -71,7 +71,7 @@ pub(super) fn who_can(args: &WhoArgs, terminal: &Terminal) -> ExitCode {
         Criterion::Subject(_) | Criterion::Claim(_) => !takes_tokens,
         _ => false,
     };
-    let known = Known { facts: case.facts(&params), at: case.at, holds: &holds };
+    let known = Known { facts: case.facts(Some(&meant)), at: case.at, holds: &holds };
     let answer = ask(rules, &known);
     match terminal.format() {
         Format::Json => terminal.json(&json!({ "route": route.name.as_str(), "answer": answer })),
@@ -91,8 +91,7 @@ pub(super) fn what_can(args: &WhatArgs, terminal: &Terminal) -> ExitCode {
     let description = args.subject.description("GET", "https://nowhere.invalid/");
     let Some(case) = described(&description, &project, terminal) else { return failed() };
     let holds = |criterion: &Criterion| stated(&description, criterion);
-    let params = PathParams::default();
-    let known = Known { facts: case.facts(&params), at: case.at, holds: &holds };
+    let known = Known { facts: case.facts(None), at: case.at, holds: &holds };
     let mut answers = Vec::new();
     for (name, rules) in project.policy.rules.routes() {
         let counts = match &case.token {

@@ -10,6 +10,7 @@ use super::super::fault::{Faults, Located, Source};
 use super::super::policies::version;
 use super::super::reader::Document;
 use super::super::route;
+use super::super::upstream::{addresses, alike};
 use super::{PolicyFiles, Vocabulary};
 use crate::identity::{Issuer, Name};
 use crate::policy::PolicyVersion;
@@ -42,6 +43,8 @@ pub struct KnownNames {
     pub trusts: Vec<Name>,
     /// `[upstream.NAME]`.
     pub upstreams: Vec<Name>,
+    /// Pairs of upstreams that have an endpoint in common.
+    pub alike: Vec<(Name, Name)>,
     directory: String,
 }
 
@@ -66,9 +69,14 @@ impl Project {
         let documents = Document::parse_all(files, faults);
         let roots: Vec<_> = documents.iter().map(|document| document.root(faults)).collect();
         let token_sources: Vec<_> = known.token_sources.keys().cloned().collect();
-        let names = route::Known { upstreams: &known.upstreams, exchanging: &[], token_sources: &token_sources };
+        let names = route::Known {
+            upstreams: &known.upstreams,
+            exchanging: &[],
+            alike: &known.alike,
+            token_sources: &token_sources,
+        };
         let (located, faulty) = route::read_all(&roots, &names);
-        let routes = route::arrange(&located, faults);
+        let routes = route::arrange(&located, &names, faults);
         let place = |route: &Located<Route>| {
             let at = &route.at;
             (route.value.name.clone(), format!("{}:{}", at.source.path.display(), at.line_column().0))
@@ -99,7 +107,13 @@ impl KnownNames {
                     (Name::new(name.as_str()), Issuer::new(stated.unwrap_or(name)))
                 })),
                 "trust" => known.trusts.extend(names()),
-                "upstream" => known.upstreams.extend(names()),
+                "upstream" => {
+                    known.upstreams.extend(names());
+                    let places = |(name, upstream): (&String, &serde_json::Value)| {
+                        (Name::new(name.as_str()), upstream.get("endpoints").map(addresses).unwrap_or_default())
+                    };
+                    known.alike = alike(&table.iter().map(places).collect::<Vec<_>>());
+                }
                 "policy" => {
                     if let Some(directory) = table.get("directory").and_then(serde_json::Value::as_str) {
                         known.directory = directory.into();

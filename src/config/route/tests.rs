@@ -4,7 +4,7 @@ use super::{Known, arrange, read};
 use crate::config::fault::{Faults, Located, Source};
 use crate::config::reader::read_document;
 use crate::identity::Name;
-use crate::request::PathForms;
+use crate::request::{CanonicalPath, PathForms};
 use crate::route::{Authorization, Binding, Methods, Route, Routes};
 
 fn load(text: &str) -> (Vec<Located<Route>>, Option<Routes>, Vec<String>) {
@@ -12,12 +12,13 @@ fn load(text: &str) -> (Vec<Located<Route>>, Option<Routes>, Vec<String>) {
     let faults = Faults::default();
     let names = |names: &[&'static str]| names.iter().map(|name| Name::new(*name)).collect::<Vec<_>>();
     let (upstreams, token_sources) = (names(&["payments", "wiki", "ledger"]), names(&["corp", "partners"]));
+    let alike = [(Name::new("payments"), Name::new("ledger"))];
     let exchanging = names(&["ledger"]);
-    let known = Known { upstreams: &upstreams, exchanging: &exchanging, token_sources: &token_sources };
+    let known = Known { upstreams: &upstreams, exchanging: &exchanging, alike: &alike, token_sources: &token_sources };
     let routes: Vec<_> = read_document(&source, &faults, |root| {
         root.tables("route").iter().filter_map(|table| read(table, &known)).collect()
     });
-    let arranged = arrange(&routes, &faults);
+    let arranged = arrange(&routes, &known, &faults);
     let shown = faults
         .into_sorted()
         .into_iter()
@@ -47,6 +48,7 @@ fn a_route_with_every_key_is_read() {
 name = "payments-write"
 host = "Payments.corp.example"
 path = "/v1/payments/{id}"
+prefix_rewrite = { from = "/v1", to = "/api/2" }
 methods = ["POST", "PUT"]
 headers = { X-Version = "2" }
 upstream = "payments"
@@ -75,6 +77,8 @@ conceal = true
     assert_eq!(payments.headers[0].name, "x-version");
     assert_eq!(payments.tokens, [Name::new("corp"), Name::new("partners")]);
     assert_eq!(payments.admits, PathForms { encoded_slash: true, semicolon: true, empty_segments: true });
+    let rewritten = payments.prefix_rewrite.as_ref().unwrap().apply(&CanonicalPath::parse("/v1/payments/7").unwrap());
+    assert_eq!(rewritten.unwrap().as_str(), "/api/2/payments/7");
     assert_eq!(payments.binding, Some(Binding::Required));
     assert_eq!(payments.cors.as_ref().unwrap().max_age, 3_600);
     let status = &status.value;
@@ -122,6 +126,26 @@ fn every_fault_has_a_place_and_a_hint() {
         ("headers = { X-Forwarded-For = \"10.0.0.1\" }", "cannot choose a route"),
         ("headers = { X-A = \"1\", x-a = \"2\" }", "stated twice"),
         ("conceal = true\ncors = { origins = [\"https://a.example\"] }", "leave out `cors` or `conceal`"),
+        ("prefix_rewrite = { from = \"/a\" }", "has no `to`"),
+        ("prefix_rewrite = { from = \"/a\", to = \"/b\" }", "the path of the route does not begin with `/a`"),
+        ("path = \"/ab\"\nprefix_rewrite = { from = \"/a\", to = \"/b\" }", "does not begin with `/a`"),
+        ("path = \"/{x}\"\nprefix_rewrite = { from = \"/a\", to = \"/b\" }", "which hold no parameter"),
+        ("path = \"/a\"\nprefix_rewrite = { from = \"/a/\", to = \"/b\" }", "ends without a slash (write \"/a\")"),
+        ("path = \"/a\"\nprefix_rewrite = { from = \"/a\", to = \"b\" }", "`b` is no prefix"),
+        ("path = \"/a\"\nprefix_rewrite = { from = \"/a\", to = \"/{b}\" }", "`/{b}` is no prefix"),
+        (
+            "path = \"/a\"\nprefix_rewrite = { from = \"/a\", to = \"/a\" }",
+            "changes nothing (leave out `prefix_rewrite`",
+        ),
+        ("path = \"/a\"\nprefix_rewrite = { from = \"/a\", too = \"/b\" }", "unknown key `too`"),
+        (
+            "path = \"/a/{x...}\"\nadmit = [\"empty-segments\"]\nprefix_rewrite = { from = \"/a\", to = \"/\" }",
+            "could begin with `//`",
+        ),
+        (
+            "path = \"/a\"\nprefix_rewrite = { from = \"/a\", to = \"/b\", shares_paths_with = [\"x\"] }",
+            "no route is named `x`",
+        ),
         ("cors = { origins = [] }", "no origin is permitted"),
         ("cors = { origins = [\"*\"] }", "`*` is no origin"),
         ("cors = { origins = [\"https://a.example/\"] }", "is no origin"),
@@ -160,4 +184,65 @@ fn overlapping_and_equally_named_routes_are_faults_that_name_both() {
         "{faults:?}"
     );
     assert!(faults[1].contains("a second route is named `one`") && faults[1].contains("routes.toml:1:1"), "{faults:?}");
+}
+
+/// Routes of one host: name, path, upstream, and what else they say.
+fn faults_of_all(routes: &[(&str, &str, &str, &str)]) -> Vec<String> {
+    let route = |(name, path, upstream, more): &(&str, &str, &str, &str)| {
+        format!(
+            "[[route]]\nname = \"{name}\"\nhost = \"a.example\"\npath = \"{path}\"\nmethods = [\"GET\"]\nupstream = \"{upstream}\"\n{more}\n"
+        )
+    };
+    load(&routes.iter().map(route).collect::<String>()).2
+}
+
+#[test]
+fn a_rewrite_that_leads_around_another_routes_rules_is_a_fault_until_both_are_named() {
+    let to_root = "prefix_rewrite = { from = \"/public\", to = \"/\" }";
+    let public = ("public", "/public/{rest...}", "wiki", to_root);
+    let admin = ("admin", "/admin/{x}", "wiki", "");
+    let faults = faults_of_all(&[public, admin]);
+    assert!(
+        matches!(&faults[..], [fault] if fault.contains("the route `public` rewrites paths to some that the route `admin` leads to")
+            && fault.contains("`admin` (`/admin/{x}`) stands at routes.toml:") && fault.contains("shares_paths_with = [\"admin\"]")),
+        "{faults:?}"
+    );
+    // The order of the tables never matters.
+    assert_eq!(faults_of_all(&[admin, public]).len(), 1);
+    // Another service, and another upstream of the same one.
+    assert_eq!(faults_of_all(&[public, ("admin", "/admin/{x}", "payments", "")]), [""; 0]);
+    assert_eq!(
+        faults_of_all(&[("public", "/public/{rest...}", "payments", to_root), ("admin", "/admin/{x}", "ledger", "")])
+            .len(),
+        1
+    );
+    // Said, it is so; and it stays true.
+    let stating =
+        |name: &str| format!("prefix_rewrite = {{ from = \"/public\", to = \"/\", shares_paths_with = [\"{name}\"] }}");
+    let both = stating("admin");
+    assert_eq!(faults_of_all(&[("public", "/public/{rest...}", "wiki", &both), admin]), [""; 0]);
+    let faults =
+        faults_of_all(&[("public", "/public/{rest...}", "wiki", &both), ("admin", "/admin/{x}", "payments", "")]);
+    assert!(faults[0].contains("shares no path of a service with `admin` (leave it out)"), "{faults:?}");
+    let typo = stating("admim");
+    let faults = faults_of_all(&[("public", "/public/{rest...}", "wiki", &typo), admin]);
+    assert!(
+        faults.iter().any(|fault| fault.contains("no route is named `admim` (did you mean `admin`?)")),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn two_rewrites_onto_the_same_paths_are_told_once() {
+    let other = ("two", "/b/{rest...}", "wiki", "prefix_rewrite = { from = \"/b\", to = \"/\" }");
+    let one = ("one", "/a/{rest...}", "wiki", "prefix_rewrite = { from = \"/a\", to = \"/\" }");
+    assert_eq!(faults_of_all(&[one, other]).len(), 1);
+    let stating = (
+        "one",
+        "/a/{rest...}",
+        "wiki",
+        "prefix_rewrite = { from = \"/a\", to = \"/\", shares_paths_with = [\"two\"] }",
+    );
+    assert_eq!(faults_of_all(&[stating, other]), [""; 0]);
+    assert_eq!(faults_of_all(&[other, stating]), [""; 0]);
 }

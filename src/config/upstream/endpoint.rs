@@ -60,7 +60,8 @@ fn one<'a>(item: &Value<'a>) -> Option<(Value<'a>, EndpointSettings)> {
     }
 }
 
-fn parse(text: &str) -> Option<(Address, bool)> {
+/// Where a URL leads, and whether TLS is spoken there.
+pub(super) fn parse(text: &str) -> Option<(Address, bool)> {
     if let Some(path) = text.strip_prefix("http+unix:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         return path.starts_with('/').then(|| (Address::Unix(PathBuf::from(path)), false));

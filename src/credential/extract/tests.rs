@@ -18,6 +18,7 @@ fn routes(authorization: Authorization) -> Routes {
         methods: Methods::Any,
         headers: Vec::new(),
         upstream: Name::new("echo"),
+        prefix_rewrite: None,
         tokens: Vec::new(),
         conceal: false,
         admits: every,

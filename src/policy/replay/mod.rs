@@ -103,17 +103,18 @@ impl Replay<'_> {
     /// Asks about one record.
     pub fn ask(&self, record: &Record) -> Replayed {
         let Some(allowed) = record.decided() else { return Replayed::NotDecided };
-        let (route, params) = match record.case.route(self.routes) {
+        let meant = match record.case.route(self.routes) {
             Ok(found) => found,
             Err(_) if allowed => return Replayed::Changed { allowed: false, rule: None },
             Err(_) => return Replayed::Same,
         };
         let choosable = self.routes.iter().any(|other| !other.headers.is_empty());
-        if choosable && record.route.as_ref() != Some(&route.name) {
+        let name = &meant.route.name;
+        if choosable && record.route.as_ref() != Some(name) {
             return Replayed::Open(BTreeSet::from(["header fields that choose the route".to_owned()]));
         }
-        let Some(rules) = self.rules.route(&route.name) else { return changed(allowed, false, None) };
-        let facts = record.case.facts(&params);
+        let Some(rules) = self.rules.route(name) else { return changed(allowed, false, None) };
+        let facts = record.case.facts(Some(&meant));
         let before = self.before(record);
         let lacking = RefCell::new(BTreeSet::new());
         let applies = |rule: &Rule| self.applies(rule, record, &facts, before.as_ref(), &lacking);

@@ -52,10 +52,10 @@ impl Replay<'_> {
         let case = &record.case;
         let (route, now) = match case.route(self.routes) {
             Err(error) => (Err(error.to_string()), Explanation::closed()),
-            Ok((route, params)) => {
-                let facts = case.facts(&params);
-                let now = self.rules.route(&route.name).map(|rules| self.explain(record, rules, &facts));
-                (Ok(route.name.to_string()), now.unwrap_or_else(Explanation::closed))
+            Ok(meant) => {
+                let (name, facts) = (&meant.route.name, case.facts(Some(&meant)));
+                let now = self.rules.route(name).map(|rules| self.explain(record, rules, &facts));
+                (Ok(name.to_string()), now.unwrap_or_else(Explanation::closed))
             }
         };
         Recalled {

@@ -7,10 +7,10 @@ use super::{Resolved, RouteError};
 use crate::identity::Name;
 use crate::request::{CanonicalPath, Host, PathForms, testing};
 use crate::route::{
-    Authorization, Cors, HeaderCondition, HostPattern, Methods, OwnEndpoint, PathPattern, Route, Routes,
+    Authorization, Cors, HeaderCondition, HostPattern, Meant, Methods, OwnEndpoint, PathPattern, Route, Routes,
 };
 
-fn route(name: &str, host: &str, path: &str, methods: &[Method]) -> Route {
+pub(in crate::route) fn route(name: &str, host: &str, path: &str, methods: &[Method]) -> Route {
     Route {
         name: Name::new(name),
         host: HostPattern::parse(host).unwrap(),
@@ -18,6 +18,7 @@ fn route(name: &str, host: &str, path: &str, methods: &[Method]) -> Route {
         methods: if methods.is_empty() { Methods::Any } else { Methods::These(methods.to_vec()) },
         headers: Vec::new(),
         upstream: Name::new("echo"),
+        prefix_rewrite: None,
         tokens: vec![Name::new("corp")],
         conceal: false,
         admits: PathForms::NONE,
@@ -34,7 +35,7 @@ fn routes(paths: &[&str]) -> Routes {
 
 fn find(routes: &Routes, path: &str) -> Result<String, RouteError> {
     let (host, path) = (Host::parse("a.example").unwrap(), CanonicalPath::parse(path).unwrap());
-    let (route, params) = routes.find(&host, &path, &Method::GET, &HeaderMap::new())?;
+    let Meant { route, params, .. } = routes.find(&host, &path, &Method::GET, &HeaderMap::new())?;
     let params: String = params.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     Ok(format!("{}{params}", route.name))
 }
@@ -106,7 +107,7 @@ fn a_host_is_owned_by_its_most_specific_pattern() {
             .unwrap();
     let lead = |host: &str, path: &str| {
         let (host, path) = (Host::parse(host).unwrap(), CanonicalPath::parse(path).unwrap());
-        routes.find(&host, &path, &Method::GET, &HeaderMap::new()).map(|(route, _)| route.name.to_string())
+        routes.find(&host, &path, &Method::GET, &HeaderMap::new()).map(|meant| meant.route.name.to_string())
     };
     assert_eq!(lead("a.example", "/exact"), Ok("exact".into()));
     assert_eq!(lead("b.example", "/exact"), Ok("wild".into()));

@@ -15,6 +15,7 @@ use crate::upstream::settings::OriginHeaders;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
@@ -28,6 +29,8 @@ pub(in crate::upstream) struct Origin<'a> {
     pub(in crate::upstream) encrypted: bool,
     /// What the client asked for: host, and port where it gave one.
     pub(in crate::upstream) authority: &'a HeaderValue,
+    /// What was taken off the path.
+    pub(in crate::upstream) prefix: Option<HeaderValue>,
     /// The client's certificate.
     pub(in crate::upstream) peer: Option<&'a PeerFacts>,
     /// The request's id.
@@ -42,6 +45,9 @@ pub(super) fn set(headers: &mut HeaderMap, wanted: OriginHeaders, origin: Origin
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.insert(X_FORWARDED_HOST, origin.authority.clone());
     headers.insert(X_FORWARDED_PORT, stated.unwrap_or(HeaderValue::from_static(port)));
+    if let Some(prefix) = origin.prefix {
+        headers.insert(X_FORWARDED_PREFIX, prefix);
+    }
     headers.insert(X_REQUEST_ID, origin.request_id.to_header());
     if wanted.forwarded
         && let Some(value) = forwarded(origin.source, scheme, origin.authority)

@@ -219,6 +219,7 @@ impl Worker {
         let credential = parts.headers.get(http::header::AUTHORIZATION);
         let credential = credential.and_then(|value| Credential::parse(value, None).ok());
         let exchange = Exchange {
+            prefix: None,
             parts,
             body: request::Body::Incoming(body),
             id: RequestId::random(),

@@ -17,7 +17,9 @@ use portcullis::outbound::{Endpoint, OutboundSettings, PlainHttp};
 use portcullis::request::{
     Arrival, Body, Connection, ConnectionId, HostProfiles, HttpVersion, IntakeSettings, PathForms, Received, TlsFacts,
 };
-use portcullis::route::{Authorization, Binding, HostPattern, Methods, PathPattern, Resolved, Route, Routes};
+use portcullis::route::{
+    Authorization, Binding, HostPattern, Methods, PathPattern, PrefixRewrite, Resolved, Route, Routes,
+};
 use portcullis::telemetry::Clock;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -181,10 +183,12 @@ fn routes(names: &[Name]) -> Routes {
         ("required.example", Some(Binding::Required)),
         ("if-bound.example", Some(Binding::IfBound)),
         ("off.example", Some(Binding::Off)),
+        ("rewritten.example", None),
     ] {
         for tokens in &paths {
             let joined = tokens.iter().map(Name::as_str).collect::<Vec<_>>().join("+");
             let path = if joined.is_empty() { "none" } else { &joined };
+            let rewritten = host == "rewritten.example";
             all.push(Route {
                 name: Name::new(format!("{path} at {host}")),
                 host: HostPattern::parse(host).unwrap(),
@@ -192,6 +196,7 @@ fn routes(names: &[Name]) -> Routes {
                 methods: Methods::Any,
                 headers: Vec::new(),
                 upstream: Name::new("echo"),
+                prefix_rewrite: rewritten.then(|| PrefixRewrite::parse(&format!("/{path}"), "/service").unwrap()),
                 tokens: tokens.clone(),
                 conceal: false,
                 admits: PathForms::NONE,

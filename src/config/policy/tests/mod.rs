@@ -26,6 +26,7 @@ issuer = "https://as.corp.example"
 [trust.corp]
 [trust.lab]
 [upstream.app]
+[upstream.grafana]
 "#;
 
 const ROUTES: &str = r#"

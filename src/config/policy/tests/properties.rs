@@ -234,8 +234,8 @@ proptest! {
         let project = policy(&rules, &cases);
         let all = project.policy.rules.rules();
         for trial in &project.policy.trials {
-            let (_, params) = trial.case.route(&project.routes).unwrap();
-            let facts = trial.case.facts(&params);
+            let meant = trial.case.route(&project.routes).unwrap();
+            let facts = trial.case.facts(Some(&meant));
             let holds = |condition: &Condition, reading| condition.truth(&facts, reading) == Truth::Holds;
             let (permission, denial) = (Reading::permission(trial.case.at), Reading::denial(trial.case.at));
             for (one, two) in all.iter().flat_map(|one| all.iter().map(move |two| (&one.condition, &two.condition))) {
@@ -343,7 +343,7 @@ proptest! {
     fn who_can_agrees_with_the_decision(rules in rules(), known in any::<[bool; 7]>(), cases in cases()) {
         let project = policy(&rules, &cases);
         for (trial, outcome) in project.policy.trials.iter().zip(outcomes(&project)) {
-            let (route, params) = trial.case.route(&project.routes).unwrap();
+            let meant = trial.case.route(&project.routes).unwrap();
             let holds = |criterion: &Criterion| match criterion {
                 Criterion::Subject(_) => known[0],
                 Criterion::Claim(_) => known[1],
@@ -353,8 +353,8 @@ proptest! {
                 Criterion::Time(_) => known[5],
                 Criterion::When(_) => known[6],
             };
-            let known = Known { facts: trial.case.facts(&params), at: trial.case.at, holds: &holds };
-            let answer = ask(project.policy.rules.route(&route.name).unwrap(), &known);
+            let known = Known { facts: trial.case.facts(Some(&meant)), at: trial.case.at, holds: &holds };
+            let answer = ask(project.policy.rules.route(&meant.route.name).unwrap(), &known);
             match answer.who {
                 Who::Nobody => prop_assert!(!outcome.allowed),
                 Who::Everybody => prop_assert!(outcome.allowed),
@@ -368,8 +368,8 @@ proptest! {
     fn no_answer_that_is_given_was_held_impossible(rules in rules(), cases in cases()) {
         let project = policy(&rules, &cases);
         for trial in &project.policy.trials {
-            let (_, params) = trial.case.route(&project.routes).unwrap();
-            let facts = trial.case.facts(&params);
+            let meant = trial.case.route(&project.routes).unwrap();
+            let facts = trial.case.facts(Some(&meant));
             for rule in project.policy.rules.rules() {
                 let reading = rule.reading(trial.case.at);
                 let possible = rule.condition.answers(reading, &|criterion, reading| {

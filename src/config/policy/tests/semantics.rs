@@ -192,6 +192,19 @@ fn semantics_6_a_window_includes_its_start_and_excludes_its_end_in_a_named_zone(
 }
 
 #[test]
+fn semantics_7_rules_see_the_path_that_is_forwarded() {
+    let rules = "[[route]]\nname = \"old\"\nhost = \"old.corp.example\"\npath = \"/old/{id}\"\nmethods = [\"GET\"]\nupstream = \"app\"\n\
+                 prefix_rewrite = { from = \"/old\", to = \"/v1/items\", shares_paths_with = [\"items\", \"open\"] }\n\
+                 [[allow]]\nname = \"a\"\nroutes = [\"old\"]\nanonymous = true\nrequest = { path = \"/v1/items/7\" }\n\
+                 when = 'request.path == \"/v1/items/7\" && request.path_params.id == \"7\"'\n";
+    let asking =
+        |path: &str| format!("request = {{ method = \"GET\", host = \"old.corp.example\", path = \"{path}\" }}");
+    assert!(judge(rules, &asking("/old/7")).allowed);
+    assert_eq!(reason(&judge(rules, &asking("/old/8"))), "no-rule-allows");
+    assert_eq!(reason(&judge(rules, &asking("/v1/items/7"))), "route-unknown");
+}
+
+#[test]
 fn semantics_7_parameters_are_compared_decoded_once() {
     let path = |path: &str| format!("{TOKEN}\n[test.request]\nhost = \"api.corp.example\"\npath = \"{path}\"");
     let keys = "subject = { any = true }\nrequest = { path_params = { id = \"a b\" } }";

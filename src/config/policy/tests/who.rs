@@ -10,14 +10,14 @@ fn who(rules: &str) -> Answer {
     let case = format!("[[test]]\nname = \"t\"\nexpect = {{ decision = \"deny\" }}\n{}\n", item(""));
     let project = project(&format!("{rules}\n{case}"));
     let case = &project.policy.trials[0].case;
-    let (route, params) = case.route(&project.routes).unwrap();
+    let meant = case.route(&project.routes).unwrap();
     let holds = |criterion: &Criterion| {
         let header = matches!(criterion, Criterion::Request(RequestCriterion::Header(..)));
         matches!(criterion, Criterion::Request(_)) && !header
     };
     ask(
-        project.policy.rules.route(&route.name).unwrap(),
-        &Known { facts: case.facts(&params), at: case.at, holds: &holds },
+        project.policy.rules.route(&meant.route.name).unwrap(),
+        &Known { facts: case.facts(Some(&meant)), at: case.at, holds: &holds },
     )
 }
 
