@@ -515,7 +515,7 @@ async fn a_reload_swaps_the_policy_and_a_bad_one_keeps_the_old() {
     let text = fs::read_to_string(&main).unwrap();
     fs::write(&main, text.replace("workers = 2", "workers = 3")).unwrap();
     let reply = house.server().reload().await;
-    assert!(!reply.done && reply.message.contains("restart"), "{}", reply.message);
+    assert!(!reply.done && reply.message.contains("`portcullis upgrade` serves with it"), "{}", reply.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]

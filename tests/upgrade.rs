@@ -342,3 +342,87 @@ fn a_socket_that_the_service_manager_holds_is_served_and_handed_on() {
     assert!(late.join().unwrap().unwrap().ends_with("ok"));
     house.status_of(|_| true);
 }
+
+/// The threads that serve, as the system counts them.
+fn workers(process: i32) -> usize {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+    threads
+        .filter(|thread| fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.starts_with("worker-")))
+        .count()
+}
+
+/// What a reload cannot change it says, and the command that it names does.
+#[test]
+fn an_upgrade_takes_what_a_reload_cannot_and_drops_nothing() {
+    let mut house = House::run(service(Arc::new(AtomicBool::new(true))));
+    let (address, first) = (house.address(), house.serving());
+    let main = house.path("portcullis.toml");
+    let written = fs::read_to_string(&main).unwrap();
+    let order = Bytes::from_static(br#"{"issuer":"https://login.example","sub":"mallory"}"#);
+    assert_eq!(house.order(Method::POST, "/revoke", order).unwrap().0, 200);
+    assert_eq!(workers(first), 2);
+    let load = Load::begin(address);
+    load.go_on_for(50);
+
+    let mut last = first;
+    for (count, more, what) in [
+        (4, "", "`workers`"),
+        (1, "", "`workers`"),
+        (1, "state = \"kept\"\n", "`state`"),
+        (1, "state = \"kept\"\n[log]\nformat = \"json\"\n", "[log] `format`"),
+    ] {
+        fs::write(&main, written.replace("workers = 2\n", &format!("workers = {count}\n{more}"))).unwrap();
+        let (status, reply) = house.order(Method::POST, "/reload", Bytes::new()).unwrap();
+        let said = reply.get("message").and_then(Value::as_str).unwrap();
+        assert_eq!(status, 422, "{reply}");
+        assert!(said.contains(&format!("{what} changed, which takes another process: `portcullis upgrade`")), "{said}");
+        let (status, reply) = house.order(Method::POST, "/upgrade", Bytes::new()).unwrap();
+        assert_eq!(status, 200, "{reply}");
+        last = number(&house.status_of(|status| number(status) != last));
+        assert_eq!(workers(last), count);
+        load.go_on_for(50);
+    }
+    assert!(load.end() > 200);
+    assert_eq!(house.address(), address);
+    assert!(house.process.wait().unwrap().success());
+    let kept = fs::read_dir(house.path("kept")).unwrap().count();
+    assert!(kept > 0, "what was revoked before there was a place to keep it is kept there now");
+    house.status_of(|status| status.get("revocations").and_then(Value::as_u64) == Some(1));
+}
+
+/// A listener that is called otherwise is the same to its clients.
+#[test]
+fn an_upgrade_takes_a_listener_that_has_another_name() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let directory = House::write(service(Arc::new(AtomicBool::new(true))), &address.to_string());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.arg("run").arg("--config").arg(directory.path()).stdin(Stdio::null());
+    let house = House::started(directory, &mut command);
+    let first = house.serving();
+    let load = Load::begin(address);
+    load.go_on_for(50);
+    let main = house.path("portcullis.toml");
+    let written = fs::read_to_string(&main).unwrap();
+    fs::write(&main, written.replace("name = \"edge\"", "name = \"front\"").replace("workers = 2", "workers = 3"))
+        .unwrap();
+    let (status, reply) = house.order(Method::POST, "/upgrade", Bytes::new()).unwrap();
+    assert_eq!(status, 200, "{reply}");
+    house.status_of(|status| number(status) != first);
+    load.go_on_for(50);
+    load.end();
+    let status = house.status_of(|_| true);
+    assert_eq!(status.pointer("/listeners/0/name").and_then(Value::as_str), Some("front"));
+}
+
+#[test]
+fn the_log_goes_on_at_another_level() {
+    let house = House::run(service(Arc::new(AtomicBool::new(true))));
+    let main = house.path("portcullis.toml");
+    let written = fs::read_to_string(&main).unwrap();
+    let in_force = |level: &str| {
+        fs::write(&main, format!("{written}[log]\nlevel = \"{level}\"\n")).unwrap();
+        assert_eq!(house.order(Method::POST, "/reload", Bytes::new()).unwrap().0, 200);
+        fs::read_to_string(house.path("log")).unwrap().matches("is in force").count()
+    };
+    assert_eq!((in_force("error"), in_force("warn"), in_force("info")), (0, 0, 1));
+}

@@ -27,7 +27,8 @@ pub struct Recorder {
     audit: AuditHandle,
     lane: Arc<Lane>,
     meters: Arc<Meters>,
-    capacity: u64,
+    /// How many share the capacity.
+    workers: u64,
     admitted: Cell<u64>,
     refused: Cell<u64>,
     pub(super) open: RefCell<Slab<Rc<Exchange>>>,
@@ -54,12 +55,11 @@ impl Recorder {
         workers: usize,
         cut: impl Fn() -> bool + 'static,
     ) -> Rc<Self> {
-        let share = audit.settings().capacity / u64::try_from(workers.max(1)).unwrap_or(1);
         Rc::new(Self {
             lane: audit.lane(),
             audit: audit.clone(),
             meters,
-            capacity: share.max(1),
+            workers: u64::try_from(workers.max(1)).unwrap_or(1),
             admitted: Cell::new(0),
             refused: Cell::new(0),
             open: RefCell::default(),
@@ -74,7 +74,7 @@ impl Recorder {
     /// `None` when no place is free or the sink has failed, and the settings say that such a request is refused.
     pub fn reserve(self: &Rc<Self>) -> Option<Slot> {
         let waiting = self.admitted.get().wrapping_sub(self.lane.admitted_written.load(Ordering::Acquire));
-        if waiting < self.capacity && !self.audit.failed() {
+        if waiting < self.share() && !self.audit.failed() {
             self.admitted.set(self.admitted.get().wrapping_add(1));
             return Some(Slot { recorder: Some(self.clone()) });
         }
@@ -82,6 +82,11 @@ impl Recorder {
             OnFailure::Deny => None,
             OnFailure::Count => Some(Slot { recorder: None }),
         }
+    }
+
+    /// How many records of this worker may wait.
+    fn share(&self) -> u64 {
+        (self.audit.settings().capacity / self.workers).max(1)
     }
 
     /// The worker's counters.
@@ -120,7 +125,7 @@ impl Recorder {
     /// cannot starve admitted traffic.
     pub(super) fn push_refusal(&self, render: impl FnOnce(&mut Vec<u8>)) {
         let waiting = self.refused.get().wrapping_sub(self.lane.refused_written.load(Ordering::Acquire));
-        if waiting >= self.capacity {
+        if waiting >= self.share() {
             self.audit.count_lost();
             return;
         }

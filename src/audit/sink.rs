@@ -35,6 +35,14 @@ impl Sink {
         }
     }
 
+    /// The sink once more, a file by its path.
+    pub(super) fn reopened(&self) -> io::Result<Self> {
+        match self {
+            Self::File(_, path) => Ok(Self::File(append_to(path)?, path.clone())),
+            Self::Stdout => Ok(Self::Stdout),
+        }
+    }
+
     /// Writes as much as the sink takes at once; gives the number of bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {

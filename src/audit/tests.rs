@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{Request, StatusCode};
 use jiff::Timestamp;
 
-use super::{AuditHandle, AuditSettings, OnFailure, Recorder, SinkSettings, Trail, start};
+use super::{AuditHandle, AuditSettings, OnFailure, Recorder, Sink, SinkSettings, Trail, start};
 use crate::identity::{Name, PeerCertificate, Reason};
 use crate::request::{Arrival, Connection, ConnectionId, HttpVersion};
 use crate::telemetry::Meters;
@@ -163,4 +163,73 @@ fn nobody_makes_a_record_long() {
     audit.finish();
     assert_eq!(records(&path).len(), 1);
     assert!(fs::metadata(&path).unwrap().len() < 16 * 1024);
+}
+
+#[test]
+fn records_go_elsewhere_and_each_is_in_one_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = ["a.jsonl", "b.jsonl"].map(|name| directory.path().join(name));
+    let audit = audit_to(&paths[0], OnFailure::Deny, 1_000_000);
+    let recording = {
+        let audit = audit.clone();
+        std::thread::spawn(move || {
+            let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
+            for number in 0..20_000 {
+                let mut allowed = trail(&recorder, &format!("/{number}"));
+                assert!(allowed.reserve());
+                allowed.status(StatusCode::OK);
+                allowed.complete();
+            }
+        })
+    };
+    let mut turns = 0;
+    while !recording.is_finished() || turns < 2 {
+        turns += 1;
+        let settings = AuditSettings { sink: SinkSettings::File(paths[turns % 2].clone()), ..AuditSettings::default() };
+        audit.follow(&settings, Some(Sink::open(&settings.sink).unwrap()));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    recording.join().unwrap();
+    audit.finish();
+    let seen: Vec<_> = paths.iter().flat_map(|path| records(path)).collect();
+    let mut numbers: Vec<u32> =
+        seen.iter().map(|record| record["path"].as_str().unwrap().trim_start_matches('/').parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..20_000));
+    assert!(paths.iter().all(|path| !records(path).is_empty()));
+}
+
+#[test]
+fn what_a_full_disk_did_not_take_is_written_where_records_go_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = audit_to(Path::new("/dev/full"), OnFailure::Deny, 1_000);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
+    let allow = |target: &str| {
+        let mut allowed = trail(&recorder, target);
+        let reserved = allowed.reserve();
+        if reserved {
+            allowed.status(StatusCode::OK);
+            allowed.complete();
+        }
+        reserved
+    };
+    assert!(allow("/first"));
+    while !audit.failed() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(!allow("/refused"));
+    let counts = AuditSettings { on_failure: OnFailure::Count, ..AuditSettings::clone(&audit.settings()) };
+    audit.follow(&counts, None);
+    assert!(allow("/counted"), "the policy on failure holds at once");
+    let settings = AuditSettings { sink: SinkSettings::File(path.clone()), capacity: 1, ..AuditSettings::default() };
+    audit.follow(&settings, Some(Sink::open(&settings.sink).unwrap()));
+    while audit.failed() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(allow("/last"));
+    assert!(!allow("/too-many"), "the capacity, too");
+    audit.finish();
+    let seen: Vec<_> = records(&path).iter().map(|record| record["path"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(seen.iter().filter(|path| *path != "/refused").collect::<Vec<_>>(), ["/first", "/last"]);
 }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, Guard};
+
 use super::lane::Batch;
 use super::{AuditSettings, Lane, Sink};
 
@@ -20,7 +22,9 @@ pub struct AuditHandle(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    settings: AuditSettings,
+    settings: ArcSwap<AuditSettings>,
+    /// Where records go from the next write on.
+    next: Mutex<Option<Sink>>,
     lanes: Mutex<Vec<Arc<Lane>>>,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
@@ -50,7 +54,8 @@ pub struct AuditHealth {
 pub fn start(settings: AuditSettings) -> io::Result<AuditHandle> {
     let sink = Sink::open(&settings.sink)?;
     let handle = AuditHandle(Arc::new(Shared {
-        settings,
+        settings: ArcSwap::from_pointee(settings),
+        next: Mutex::default(),
         lanes: Mutex::default(),
         failed: AtomicBool::new(false),
         failure: Mutex::default(),
@@ -70,9 +75,19 @@ pub fn start(settings: AuditSettings) -> io::Result<AuditHandle> {
 }
 
 impl AuditHandle {
-    /// The settings it was started with.
-    pub fn settings(&self) -> &AuditSettings {
-        &self.0.settings
+    /// The settings in force.
+    pub fn settings(&self) -> Guard<Arc<AuditSettings>> {
+        self.0.settings.load()
+    }
+
+    /// Other settings hold from here on. `sink` is the open one where records are to go, when it is another: what has
+    /// gathered goes to the one before, as far as that takes it. No record is lost over it, or whole in both.
+    pub fn follow(&self, settings: &AuditSettings, sink: Option<Sink>) {
+        self.0.settings.store(Arc::new(settings.clone()));
+        if let Some(sink) = sink {
+            *lock(&self.0.next) = Some(sink);
+            self.wake();
+        }
     }
 
     /// Whether the sink has failed and not recovered.
@@ -146,6 +161,7 @@ impl Writer {
         loop {
             let stopping = self.audit.0.stop.load(Ordering::Acquire);
             self.reopen_if_moved();
+            self.move_on();
             let outcome = self.drain();
             self.report(outcome.err());
             if stopping {
@@ -199,13 +215,22 @@ impl Writer {
         if !asked && !moved {
             return;
         }
-        match Sink::open(&self.audit.0.settings.sink) {
+        match self.sink.reopened() {
             Ok(sink) => {
                 self.sink = sink;
                 self.back_to_line_start();
             }
             Err(error) => self.report(Some(error)),
         }
+    }
+
+    /// Goes on with the sink that a reload opened.
+    fn move_on(&mut self) {
+        let Some(sink) = lock(&self.audit.0.next).take() else { return };
+        // What the old sink does not take goes to the new one.
+        let _ = self.drain();
+        self.sink = sink;
+        self.back_to_line_start();
     }
 
     /// A line that was cut in the old file begins anew in the new one.

@@ -73,14 +73,14 @@ fn receive<S: Service>(socket: TcpStream, client: SocketAddr, entrance: &Arc<Ent
         client: Cell::new(canonical(client)),
         local: Cell::new(socket.local_addr().map_or(client, canonical)),
     };
-    if hall.census.open() >= hall.share && !hall.make_room() {
+    if hall.census.open() >= hall.share() && !hall.make_room() {
         return hall.report(&arrived, EventKind::Shed, None);
     }
     let source = canonical(client).ip();
     let stated = entrance.opening().expects_proxy_header(source);
     let place = hall.crowd.enter(arrived.id, (!stated).then_some(source));
     if !stated {
-        hall.crowd.evict_excess(source, hall.handshakes);
+        hall.crowd.evict_excess(source, hall.handshakes());
     }
     let (id, present) = (arrived.id, hall.census.enter());
     let task = tokio::task::spawn_local(attend(socket, arrived, place, present, hall.clone()));

@@ -32,7 +32,7 @@ pub(super) async fn attend<S: Service>(
     hall: Rc<Hall<S>>,
 ) {
     let mut watch = Watch { hall: &hall, arrived: &arrived, told: false };
-    let deadline = Instant::now() + hall.limits.handshake;
+    let deadline = Instant::now() + hall.limits().handshake;
     // Boxed, so that what the handshake needs is given back when it is over.
     let welcomed = Box::pin(welcome(socket, &arrived, &place, &hall));
     let welcomed = match tokio::time::timeout_at(deadline, welcomed).await {
@@ -43,7 +43,7 @@ pub(super) async fn attend<S: Service>(
     let ended = match welcomed {
         Ok((transport, arrival)) => {
             let (http, redirect) = (arrival.connection.http, arrival.redirect);
-            let pace = Arc::new(Pace::new(http, arrival.longest(hall.limits.age, &hall.clock)));
+            let pace = Arc::new(Pace::new(http, arrival.longest(&hall.clock)));
             let resident = Resident::new(arrived.entrance.clone(), hall.clock.clone(), arrival, pace.clone());
             serve(Visit { transport, present, place, resident, pace, http, redirect }, &hall).await.map_err(Some)
         }
@@ -95,7 +95,7 @@ async fn welcome<S>(
             arrived.local.set(local);
         }
         place.shakes_hands(arrived.client.get().ip());
-        hall.crowd.evict_excess(arrived.client.get().ip(), hall.handshakes);
+        hall.crowd.evict_excess(arrived.client.get().ip(), hall.handshakes());
     }
     let (id, listener) = (arrived.id, arrived.entrance.name.clone());
     let (client, local, generation) = (arrived.client.get(), arrived.local.get(), opening.generation);

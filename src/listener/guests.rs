@@ -53,6 +53,11 @@ impl Guests {
         Stay { guests: self.clone(), id, guest }
     }
 
+    /// Has every connection look at its deadlines.
+    pub(super) fn wake(&self) {
+        self.0.borrow().all.values().for_each(|guest| guest.wake());
+    }
+
     /// Asks the connection that has been idle for longest to go. `None` when every one has a request open.
     pub(super) fn dismiss(&self) -> Option<ConnectionId> {
         let mut book = self.0.borrow_mut();
@@ -98,6 +103,10 @@ impl Book {
 impl Guest {
     fn dismiss(&self) {
         self.pace.is_dismissed();
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(task) = self.task.take() {
             task.wake();
         }

@@ -1,6 +1,6 @@
 //! What all connections of one worker share.
 
-use std::cell::Cell;
+use std::cell::{Cell, Ref, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::telemetry::{Clock, Meters};
 /// What all workers share.
 #[derive(Clone)]
 pub(super) struct Common {
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: Limits,
     pub(super) clock: Clock,
     pub(super) observer: Observer,
     /// Numbers the connections of this process.
@@ -33,17 +33,15 @@ pub(super) struct Common {
 /// One worker's hall.
 pub(super) struct Hall<S> {
     pub(super) service: S,
-    pub(super) limits: Arc<Limits>,
+    limits: RefCell<Limits>,
     pub(super) clock: Clock,
     pub(super) census: Census,
     pub(super) meters: Arc<Meters>,
     pub(super) crowd: Rc<Crowd>,
     pub(super) guests: Rc<Guests>,
     pub(super) phase: watch::Receiver<Phase>,
-    /// Connections that this worker may have open.
-    pub(super) share: usize,
-    /// Handshakes of one source that this worker may have under way.
-    pub(super) handshakes: usize,
+    /// How many workers share what is limited for all of them.
+    workers: usize,
     common: Common,
 }
 
@@ -66,16 +64,42 @@ impl<S> Hall<S> {
     ) -> Self {
         Self {
             service,
-            limits: common.limits.clone(),
+            limits: RefCell::new(common.limits.clone()),
             clock: common.clock.clone(),
             census: Census::new(meters.clone()),
             meters,
             crowd: Rc::default(),
             guests: Rc::default(),
             phase,
-            share: common.limits.connections.div_ceil(workers).max(1),
-            handshakes: common.limits.handshakes_per_address.div_ceil(workers).max(1),
+            workers,
             common,
+        }
+    }
+
+    /// The limits in force. Not to be held over a wait.
+    pub(super) fn limits(&self) -> Ref<'_, Limits> {
+        self.limits.borrow()
+    }
+
+    /// Connections that this worker may have open.
+    pub(super) fn share(&self) -> usize {
+        self.limits().connections.div_ceil(self.workers).max(1)
+    }
+
+    /// Handshakes of one source that this worker may have under way.
+    pub(super) fn handshakes(&self) -> usize {
+        self.limits().handshakes_per_address.div_ceil(self.workers).max(1)
+    }
+
+    /// Other limits hold from here on, for what is open, too: each connection looks at its deadlines anew, and those that
+    /// are too many by now go as if others came.
+    pub(super) fn limit(&self, limits: Limits) {
+        self.limits.replace(limits);
+        self.guests.wake();
+        for _ in self.share()..self.census.open() {
+            if !self.make_room() {
+                break;
+            }
         }
     }
 

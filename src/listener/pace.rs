@@ -16,8 +16,8 @@ use crate::request::HttpVersion;
 pub(super) struct Pace {
     http: HttpVersion,
     start: Instant,
-    /// When it is closed after what is open.
-    oldest: Instant,
+    /// How old it may become, whatever the limits.
+    longest: Duration,
     /// It is closed after what is open, whatever its age.
     spent: AtomicBool,
     /// It makes room for others as soon as nothing is open.
@@ -84,13 +84,12 @@ pub(super) enum Due {
 pub(super) struct Exchange(std::sync::Arc<Pace>);
 
 impl Pace {
-    /// A connection that may grow as old as `age`.
-    pub(super) fn new(http: HttpVersion, age: Duration) -> Self {
-        let start = Instant::now();
+    /// A connection that may grow no older than `longest`, whatever the limits.
+    pub(super) fn new(http: HttpVersion, longest: Duration) -> Self {
         Self {
             http,
-            start,
-            oldest: start + age,
+            start: Instant::now(),
+            longest,
             spent: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
@@ -233,7 +232,8 @@ impl Pace {
             // Nothing is due from the client; look again later.
             _ => (now + limits.idle, Due::Nothing(now)),
         };
-        let is_old = self.oldest <= now || dismissed || self.spent.load(Ordering::Relaxed);
+        let oldest = self.start + limits.age.min(self.longest);
+        let is_old = oldest <= now || dismissed || self.spent.load(Ordering::Relaxed);
         let rests_at = if leave.told.is_some() { None } else { self.rests_at() };
         if ends <= now {
             due
@@ -242,7 +242,7 @@ impl Pace {
         } else if rests_at.is_some_and(|at| at <= now) {
             Due::Rest
         } else {
-            let next = if leave.retired { ends } else { ends.min(self.oldest) };
+            let next = if leave.retired { ends } else { ends.min(oldest) };
             Due::Nothing(stalls_at.into_iter().chain(rests_at).fold(next, Instant::min))
         }
     }

@@ -15,7 +15,7 @@ use super::settings::ClientPolicy;
 use super::tls::ListenerTls;
 use super::trust::{Standing, TrustBundle};
 use crate::identity::{Name, PeerCertificate, PeerCheck, PeerRefusal};
-use crate::request::{Connection, HostProfiles, TlsFacts};
+use crate::request::{Connection, ConnectionId, HostProfiles, TlsFacts};
 use crate::telemetry::Clock;
 
 /// The longest time before the end of a client's certificate at which its connection is closed, so that the client
@@ -57,11 +57,11 @@ impl Arrival {
         })
     }
 
-    /// How old the connection may become: `age`, or until shortly before its client's certificate ends.
-    pub(super) fn longest(&self, age: Duration, clock: &Clock) -> Duration {
+    /// How old the connection may become, whatever the limits: until shortly before its client's certificate ends.
+    pub(super) fn longest(&self, clock: &Clock) -> Duration {
         let left = self.good_until().saturating_sub(clock.now().as_second());
         let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        age.min(left.saturating_sub(HEAD_START.min(left / 20)))
+        left.saturating_sub(HEAD_START.min(left / 20))
     }
 }
 
@@ -78,6 +78,11 @@ impl Resident {
             good_until,
             pace,
         }
+    }
+
+    /// Its number. Unlike [`Self::connection`] this judges nothing: who has asked nothing yet is not told to go.
+    pub(super) fn id(&self) -> ConnectionId {
+        self.current.borrow().id
     }
 
     /// The connection as it stands for the next request.

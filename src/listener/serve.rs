@@ -66,7 +66,7 @@ pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Resul
     let front = Rc::new(Front {
         hall: hall.clone(),
         place: Cell::new(Some(place)),
-        stay: hall.guests.enter(resident.connection().id, pace.clone()),
+        stay: hall.guests.enter(resident.id(), pace.clone()),
         resident,
         pace,
         fragments,
@@ -78,21 +78,21 @@ pub(super) async fn serve<S: Service>(visit: Visit, hall: &Rc<Hall<S>>) -> Resul
             let service = front.clone();
             let service =
                 service_fn(move |request| future::ready(Ok::<_, Infallible>(service.redirect(request, port))));
-            let connection = Box::pin(http1_builder(&hall.limits).serve_connection(TokioIo::new(stream), service));
+            let connection = Box::pin(http1_builder(&hall.limits()).serve_connection(TokioIo::new(stream), service));
             let manner = Manner { close: http1::Connection::graceful_shutdown, rest: None };
             Conversation::new(connection, manner, front).hold().await
         }
         (None, HttpVersion::Http1) => {
             let service = front.clone();
             let service = service_fn(move |request| service.clone().answer(request));
-            let connection = Box::pin(Http1::serve(http1_builder(&hall.limits), stream, service));
+            let connection = Box::pin(Http1::serve(http1_builder(&hall.limits()), stream, service));
             let manner = Manner { close: Http1::close, rest: Some(Http1::rest) };
             Conversation::new(connection, manner, front).hold().await
         }
         (None, HttpVersion::Http2) => {
             let service = front.clone();
             let service = service_fn(move |request| service.clone().answer(request));
-            let connection = Box::pin(http2_builder(&hall.limits).serve_connection(TokioIo::new(stream), service));
+            let connection = Box::pin(http2_builder(&hall.limits()).serve_connection(TokioIo::new(stream), service));
             let manner = Manner { close: http2::Connection::graceful_shutdown, rest: None };
             Conversation::new(connection, manner, front).hold().await
         }
@@ -170,7 +170,7 @@ async fn speaks<S>(transport: &mut Transport, hall: &Hall<S>) -> Result<bool, Fa
     let mut phase = hall.phase.clone();
     tokio::select! {
         spoke = transport.speaks() => Ok(spoke),
-        () = sleep_until(Instant::now() + hall.limits.head) => Err((EventKind::HeadTimeout, None)),
+        () = sleep_until(Instant::now() + hall.limits().head) => Err((EventKind::HeadTimeout, None)),
         _ = phase.wait_for(|phase| *phase == Phase::Cut) => Ok(false),
     }
 }
@@ -206,7 +206,7 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
     async fn hold(mut self) -> Result<(), Failed> {
         let front = self.front.clone();
         let mut phase = front.hall.phase.clone();
-        let mut alarm = pin!(sleep_until(Instant::now() + front.hall.limits.idle));
+        let mut alarm = pin!(sleep_until(Instant::now() + front.hall.limits().idle));
         loop {
             let retired = front.retired.get();
             let turns = phase.wait_for(|phase| *phase == Phase::Cut || (*phase == Phase::Draining && !retired));
@@ -245,7 +245,7 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
         }
         loop {
             let leave = Leave { retired: self.front.retired.get(), told: self.told };
-            let next = match self.front.pace.due(Instant::now(), &self.front.hall.limits, leave) {
+            let next = match self.front.pace.due(Instant::now(), &self.front.hall.limits(), leave) {
                 Due::Nothing(next) => next,
                 due => return Poll::Ready(Woken::Due(due)),
             };

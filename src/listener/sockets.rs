@@ -42,6 +42,21 @@ pub struct Inherited {
     pub socket: TcpListener,
 }
 
+impl Inherited {
+    /// Whether a listener can be served on it. The name tells only where the port was left open.
+    pub(super) fn is_for(&self, settings: &Settings) -> bool {
+        self.address == settings.address && (self.address.port() != 0 || self.listener == settings.name)
+    }
+
+    /// The same socket once more.
+    ///
+    /// # Errors
+    /// When there is no file descriptor left.
+    pub fn copy(&self) -> io::Result<Self> {
+        Ok(Self { listener: self.listener.clone(), address: self.address, socket: self.socket.try_clone()? })
+    }
+}
+
 impl Sockets {
     /// Claims the address of every listener, one socket a worker. Sockets that systemd hands over for the same address
     /// are used instead of new ones.
@@ -52,7 +67,7 @@ impl Sockets {
         Self::take_over(Vec::new(), listeners, workers)
     }
 
-    /// As [`Sockets::bind`], but what `inherited` has for a listener of the same name and address is used before all.
+    /// As [`Sockets::bind`], but what `inherited` has for a listener's address is used before all.
     ///
     /// # Errors
     /// Every address that could not be had, with its listener.
@@ -65,8 +80,7 @@ impl Sockets {
         let mut bound = Vec::new();
         let mut errors = Vec::new();
         for settings in listeners {
-            let is_its = |it: &mut Inherited| it.listener == settings.name && it.address == settings.address;
-            let own: Vec<_> = inherited.extract_if(.., is_its).map(|it| it.socket).collect();
+            let own: Vec<_> = inherited.extract_if(.., |it| it.is_for(settings)).map(|it| it.socket).collect();
             let activated = handed_over.iter().position(|socket| socket.local_addr().ok() == Some(settings.address));
             let sockets = match activated.map(|index| handed_over.swap_remove(index)) {
                 _ if !own.is_empty() => Ok(own),

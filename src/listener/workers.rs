@@ -68,7 +68,15 @@ pub struct Workers {
 
 struct Thread {
     handle: JoinHandle<()>,
-    doors: mpsc::UnboundedSender<Doorway>,
+    news: mpsc::UnboundedSender<News>,
+}
+
+/// What a worker is told while it runs.
+enum News {
+    /// Another socket to accept from.
+    Door(Doorway),
+    /// Other limits.
+    Limits(Limits),
 }
 
 /// The listeners that a reload opened.
@@ -107,7 +115,7 @@ impl Workers {
         let (phase, watching) = watch::channel(Phase::Serving);
         let (done, finished) = mpsc::unbounded_channel();
         let common = Common {
-            limits: Arc::new(plan.limits),
+            limits: plan.limits,
             clock: plan.clock.clone(),
             observer: plan.observer,
             next: Arc::new(AtomicU64::new(1)),
@@ -119,15 +127,15 @@ impl Workers {
             let (make, done, common) = (make.clone(), done.clone(), common.clone());
             let meters = plan.meters.get(index).cloned().unwrap_or_default();
             let seat = WorkerSeat { index, phase: watching.clone() };
-            let (doors, opened) = mpsc::unbounded_channel();
+            let (news, told) = mpsc::unbounded_channel();
             for door in hand {
-                let _ = doors.send(door);
+                let _ = news.send(News::Door(door));
             }
             let body = move || {
                 let phase = seat.phase.clone();
                 let work = async {
                     let hall = Rc::new(Hall::new(make(seat), common, meters, count, phase));
-                    attend_doors(opened, hall).await;
+                    attend_doors(told, hall).await;
                 };
                 match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
                     Ok(runtime) => runtime.block_on(work),
@@ -136,17 +144,18 @@ impl Workers {
                 let _ = done.send(index);
             };
             let handle = std::thread::Builder::new().name(format!("worker-{index}")).spawn(body)?;
-            threads.push(Thread { handle, doors });
+            threads.push(Thread { handle, news });
         }
         Ok(Self { entrances, clock: plan.clock, phase, cut, finished, threads })
     }
 
     /// Gives the next connections new certificates, authorities, revocation lists and policies; opens new listeners and
-    /// closes those that are gone. Nothing that is open is cut. All or nothing: on an error everything stays.
+    /// closes those that are gone. Nothing that is open is cut. All or nothing: on an error everything stays. `held` are
+    /// copies of the sockets that listen: one whose address goes to another listener is served on.
     ///
     /// # Errors
     /// [`ReloadError`] when a listener's TLS cannot be set up, or a new address cannot be had.
-    pub fn reload(&mut self, listeners: &[Settings]) -> Result<Opened, ReloadError> {
+    pub fn reload(&mut self, listeners: &[Settings], held: &[Inherited]) -> Result<Opened, ReloadError> {
         let mut kept = Vec::new();
         let mut swaps = Vec::new();
         let mut fresh = Vec::new();
@@ -163,14 +172,16 @@ impl Workers {
         }
         let opened = fresh.iter().map(|settings| Ok(Arc::new(Entrance::new(settings, &self.clock)?)));
         let opened = opened.collect::<Result<Vec<_>, ListenerError>>()?;
-        let sockets = Sockets::bind(&fresh, self.threads.len()).map_err(ReloadError::Bind)?;
+        let moved = held.iter().filter(|held| fresh.iter().any(|settings| held.is_for(settings)));
+        let moved = moved.map(Inherited::copy).collect::<io::Result<Vec<_>>>()?;
+        let sockets = Sockets::take_over(moved, &fresh, self.threads.len()).map_err(ReloadError::Bind)?;
         let address = |settings: &Settings| Some((settings.name.clone(), sockets.address(&settings.name)?));
         let news = Opened { addresses: fresh.iter().filter_map(address).collect(), copies: sockets.copies(&fresh)? };
         let hands = sockets.deal(&opened, self.threads.len())?;
         // From here on nothing can fail.
         for (thread, hand) in self.threads.iter().zip(hands) {
             for door in hand {
-                let _ = thread.doors.send(door);
+                let _ = thread.news.send(News::Door(door));
             }
         }
         for (entrance, opening) in swaps {
@@ -183,6 +194,14 @@ impl Workers {
         kept.extend(opened);
         self.entrances = kept;
         Ok(news)
+    }
+
+    /// Other limits hold from here on, for the connections that are open, too. What a connection was told in the beginning
+    /// stays as it is there: how large a head may be, how many fields it may have, how many streams may be open.
+    pub fn limit(&self, limits: &Limits) {
+        for thread in &self.threads {
+            let _ = thread.news.send(News::Limits(limits.clone()));
+        }
     }
 
     /// The names of the listeners.
@@ -214,13 +233,16 @@ impl Workers {
 }
 
 /// Runs every accept loop of a worker and all of its connections, until it is drained or cut.
-async fn attend_doors<S: Service>(mut opened: mpsc::UnboundedReceiver<Doorway>, hall: Rc<Hall<S>>) {
+async fn attend_doors<S: Service>(mut told: mpsc::UnboundedReceiver<News>, hall: Rc<Hall<S>>) {
     let mut phase = hall.phase.clone();
     let mut loops = Vec::new();
     loop {
         tokio::select! {
             biased;
-            Some(door) = opened.recv() => loops.push(tokio::task::spawn_local(accept(door, hall.clone()))),
+            Some(news) = told.recv() => match news {
+                News::Door(door) => loops.push(tokio::task::spawn_local(accept(door, hall.clone()))),
+                News::Limits(limits) => hall.limit(limits),
+            },
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
         }
     }

@@ -2,6 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::listener::Limits;
+
 /// Files that are no connections: sockets that listen, logs, operators, calls to identity providers.
 const OTHERS: u64 = 128;
 
@@ -15,29 +17,28 @@ pub fn allow_open_files() {
     }
 }
 
-/// How many of the wanted client connections there are files for. At this limit silent connections make room; without
-/// files there would be no way to the service behind for anybody.
-pub(super) fn affordable_connections(wanted: usize) -> usize {
-    let Some(files) = getrlimit(Resource::Nofile).current else { return wanted };
-    let affordable = affordable(files);
-    if affordable < wanted {
-        tracing::warn!(wanted, affordable, files, "limits.connections is more than the limit of open files allows");
+/// The limits with no more client connections than there are files for. At this limit silent connections make room;
+/// without files there would be no way to the service behind for anybody.
+pub(super) fn affordable(limits: &Limits) -> Limits {
+    let wanted = limits.connections;
+    let most = getrlimit(Resource::Nofile).current.map_or(wanted, clients);
+    if most < wanted {
+        tracing::warn!(wanted, affordable = most, "limits.connections is more than the limit of open files allows");
     }
-    wanted.min(affordable)
+    Limits { connections: wanted.min(most), ..limits.clone() }
 }
 
 /// A quarter is left for connections to the services behind.
-fn affordable(files: u64) -> usize {
-    let clients = files.saturating_sub(OTHERS) / 4 * 3;
-    usize::try_from(clients).unwrap_or(usize::MAX).max(1)
+fn clients(files: u64) -> usize {
+    usize::try_from(files.saturating_sub(OTHERS) / 4 * 3).unwrap_or(usize::MAX).max(1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::affordable;
+    use super::clients;
 
     #[test]
     fn files_are_left_for_what_is_no_client() {
-        assert_eq!([0, 128, 132, 1_128, 1_048_576].map(affordable), [1, 1, 3, 750, 786_336]);
+        assert_eq!([0, 128, 132, 1_128, 1_048_576].map(clients), [1, 1, 3, 750, 786_336]);
     }
 }

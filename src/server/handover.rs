@@ -25,6 +25,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::surfaces::Surface;
 use crate::authn::{ProofMemory, Revocations, Revoked};
 use crate::identity::Name;
 use crate::listener::{self, Inherited};
@@ -114,21 +115,17 @@ impl Line {
 #[derive(Default)]
 pub(super) struct Held {
     pub(super) listeners: Vec<Inherited>,
-    pub(super) probes: Option<(SocketAddr, OwnedFd)>,
-    pub(super) control: Option<(PathBuf, OwnedFd)>,
+    pub(super) probes: Option<Surface<SocketAddr>>,
+    pub(super) control: Option<Surface<PathBuf>>,
 }
 
 impl Held {
     /// Everything once more.
     pub(super) fn copy(&self) -> io::Result<Self> {
-        let mut listeners = Vec::new();
-        for Inherited { listener, address, socket } in &self.listeners {
-            listeners.push(Inherited { listener: listener.clone(), address: *address, socket: socket.try_clone()? });
-        }
-        let copy = |socket: &OwnedFd| socket.try_clone();
-        let probes = self.probes.as_ref().map(|(address, socket)| Ok::<_, io::Error>((*address, copy(socket)?)));
-        let control = self.control.as_ref().map(|(path, socket)| Ok::<_, io::Error>((path.clone(), copy(socket)?)));
-        Ok(Self { listeners, probes: probes.transpose()?, control: control.transpose()? })
+        let listeners = self.listeners.iter().map(Inherited::copy).collect::<io::Result<_>>()?;
+        let probes = self.probes.as_ref().map(Surface::copy).transpose()?;
+        let control = self.control.as_ref().map(Surface::copy).transpose()?;
+        Ok(Self { listeners, probes, control })
     }
 
     /// These listeners and no others are held from here on; `opened` are the sockets of those that are new. A copy of a
@@ -240,11 +237,11 @@ fn tell(line: &Line, held: &Held, revocations: &Revocations) -> io::Result<()> {
         let packet = Packet::Listener { name: listener.to_string(), address: *address };
         line.send(&packet, Some(socket.as_fd()))?;
     }
-    if let Some((address, socket)) = &held.probes {
-        line.send(&Packet::Probes { address: *address }, Some(socket.as_fd()))?;
+    if let Some(Surface { place, socket, .. }) = &held.probes {
+        line.send(&Packet::Probes { address: *place }, Some(socket.as_fd()))?;
     }
-    if let Some((path, socket)) = &held.control {
-        line.send(&Packet::Control { path: path.clone() }, Some(socket.as_fd()))?;
+    if let Some(Surface { place, socket, .. }) = &held.control {
+        line.send(&Packet::Control { path: place.clone() }, Some(socket.as_fd()))?;
     }
     for revoked in revocations.all() {
         line.send(&Packet::Revoked(revoked), None)?;

@@ -12,26 +12,26 @@ mod lists;
 mod notify;
 mod reload;
 mod rollback;
+mod surfaces;
 mod watch;
 mod worker;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::{mpsc, oneshot, watch as news};
+use tokio::task::JoinSet;
 
 pub use self::handover::Inheritance;
 use self::handover::{Common, Held};
-use crate::admin::{self, Order, Overview, Reply};
+use self::surfaces::Bound;
+use crate::admin::{Order, Overview, Reply};
 use crate::audit::{self, AuditHandle};
 use crate::authn::{ProofMemory, Revocations};
 use crate::config::{self, Fault, Loaded, Wanted};
@@ -50,13 +50,12 @@ pub struct Server {
     tasks: JoinSet<()>,
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<Workers>,
-    drain: Duration,
+    /// How long a drain may take, by the configuration in force.
+    drain: news::Receiver<Duration>,
     /// Copies of everything that listens, for the next process.
     held: Arc<Mutex<Held>>,
     common: Common,
-    surfaces: Vec<AbortHandle>,
     upgrades: mpsc::Receiver<oneshot::Sender<Reply>>,
-    succeeded: bool,
 }
 
 /// Why a server does not start. Nothing is bound or running then.
@@ -132,9 +131,9 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     let inherited = std::mem::take(&mut inheritance.listeners);
     let sockets = Sockets::take_over(inherited, &settings.listeners, workers).map_err(StartError::Bind)?;
     let listeners = addresses(&settings.listeners, &sockets);
-    let probes = bind_probes(&settings.admin, &mut inheritance).await?;
-    let control = bind_control(&settings.admin, &mut inheritance)?;
-    let held = hold(settings, &sockets, probes.as_ref(), control.as_ref()).map_err(StartError::Handover)?;
+    let surfaces = Bound::at_start(&settings.admin, &mut inheritance)?;
+    let copies = sockets.copies(&settings.listeners).map_err(StartError::Handover)?;
+    let mut held = Held { listeners: copies, ..Held::default() };
     let revocations = Arc::new(revocations(settings, &clock)?);
     inheritance.restore(&revocations).map_err(StartError::Handover)?;
     // Another process that drains says later when it leaves.
@@ -155,10 +154,7 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     let parts = worker::Parts { snapshot, audit, meters, clock: clock.clone() };
     let plan = Plan {
         listeners: settings.listeners.clone(),
-        limits: listener::Limits {
-            connections: files::affordable_connections(settings.limits.connections),
-            ..settings.limits.clone()
-        },
+        limits: files::affordable(&settings.limits),
         clock: clock.clone(),
         observer: parts.observer(),
         meters: parts.meters.clone(),
@@ -168,16 +164,10 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
 
     let (orders, inbox) = mpsc::channel(16);
     let mut tasks = JoinSet::new();
-    let mut surfaces = Vec::new();
-    if let Some(listener) = probes {
-        surfaces.push(tasks.spawn(admin::serve_probes(listener, overview.clone())));
-    }
-    if let Some(listener) = control {
-        surfaces.push(tasks.spawn(admin::serve_control(listener, overview.clone(), orders.clone())));
-    }
+    surfaces.serve(&settings.admin, &mut held, &overview, &orders);
     let (stop, stopping) = oneshot::channel();
     let (give_back, stopped) = oneshot::channel();
-    let drain = settings.drain;
+    let (told, drain) = news::channel(settings.drain);
     let (ask, upgrades) = mpsc::channel(1);
     let mut caretaker = Caretaker::default();
     caretaker.follow(&overview.snapshot.load().upstreams);
@@ -193,6 +183,8 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
         common: common.clone(),
         clock,
         overview: overview.clone(),
+        orders: orders.clone(),
+        drain: told,
         workers,
         upgrades: ask,
         alarm: None,
@@ -200,8 +192,7 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     };
     tasks.spawn(keeper.run(inbox, stopping, give_back, found));
     inheritance.serving(&common).map_err(StartError::Handover)?;
-    let succeeded = false;
-    Ok(Server { overview, orders, tasks, stop, stopped, drain, held, common, surfaces, upgrades, succeeded })
+    Ok(Server { overview, orders, tasks, stop, stopped, drain, held, common, upgrades })
 }
 
 impl Server {
@@ -242,37 +233,38 @@ impl Server {
     /// When the new process does not come to serve.
     pub async fn hand_over(&mut self, program: &Path, arguments: &[OsString]) -> std::io::Result<u32> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).copy()?;
-        let (common, drain) = (self.common.clone(), self.drain);
+        let (common, drain) = (self.common.clone(), *self.drain.borrow());
         let (program, arguments) = (program.to_path_buf(), arguments.to_vec());
         // The new process may take its time, and the control runtime has other things to do.
         let work = move || handover::hand_over(&held, &common, drain, &program, &arguments);
         let process = tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)??;
-        self.succeeded = true;
         // Both processes accept from the same sockets: from here on only the new one does.
-        for surface in self.surfaces.drain(..) {
-            surface.abort();
-        }
+        drop(self.take_held());
         Ok(process)
     }
 
     /// Stops: nothing new is accepted, what is open comes to its end within the drain limit, the audit log is written.
     pub async fn shutdown(mut self) -> Drained {
         self.overview.readiness.draining();
+        let Held { listeners, probes, control } = self.take_held();
         // A copy of a socket that nobody accepts from would keep clients waiting.
-        let held = std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner));
-        let control = held.control.map(|(path, _)| path);
-        drop(held.listeners);
+        drop(listeners);
         let _ = self.stop.send(());
+        let limit = *self.drain.borrow();
         let drained = match self.stopped.await {
-            Ok(workers) => workers.drain(self.drain).await,
+            Ok(workers) => workers.drain(limit).await,
             Err(_) => Drained::Cut,
         };
+        // Operators see the drain to its end.
+        drop(probes);
+        surfaces::close(control);
         self.tasks.shutdown().await;
-        if let Some(socket) = control.filter(|_| !self.succeeded) {
-            let _ = std::fs::remove_file(socket);
-        }
         finish(&self.overview.audit).await;
         drained
+    }
+
+    fn take_held(&self) -> Held {
+        std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -291,50 +283,4 @@ async fn finish(audit: &AuditHandle) {
 fn addresses(listeners: &[listener::Settings], sockets: &Sockets) -> Vec<(Name, SocketAddr)> {
     let bound = |listener: &listener::Settings| Some((listener.name.clone(), sockets.address(&listener.name)?));
     listeners.iter().filter_map(bound).collect()
-}
-
-async fn bind_probes(
-    settings: &admin::AdminSettings,
-    inheritance: &mut Inheritance,
-) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = settings.probes else { return Ok(None) };
-    let failed = |error| StartError::Admin { surface: "probes", place: address.to_string(), error };
-    let bound = match inheritance.probes.take().filter(|(known, _)| *known == address) {
-        Some((_, socket)) => TcpListener::from_std(socket),
-        None => TcpListener::bind(address).await,
-    };
-    let listener = bound.map_err(failed)?;
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "probes");
-    }
-    Ok(Some(listener))
-}
-
-fn bind_control(
-    settings: &admin::AdminSettings,
-    inheritance: &mut Inheritance,
-) -> Result<Option<UnixListener>, StartError> {
-    let Some(path) = &settings.control else { return Ok(None) };
-    let failed = |error| StartError::Admin { surface: "control socket", place: path.display().to_string(), error };
-    let bound = match inheritance.control.take().filter(|(known, _)| known == path) {
-        Some((_, socket)) => UnixListener::from_std(socket),
-        None => admin::bind_control(path),
-    };
-    bound.map(Some).map_err(failed)
-}
-
-/// Copies of everything that listens.
-fn hold(
-    settings: &config::Settings,
-    sockets: &Sockets,
-    probes: Option<&TcpListener>,
-    control: Option<&UnixListener>,
-) -> std::io::Result<Held> {
-    let probes = probes.map(|socket| socket.as_fd().try_clone_to_owned()).transpose()?;
-    let control = control.map(|socket| socket.as_fd().try_clone_to_owned()).transpose()?;
-    Ok(Held {
-        listeners: sockets.copies(&settings.listeners)?,
-        probes: settings.admin.probes.zip(probes),
-        control: settings.admin.control.clone().zip(control),
-    })
 }

@@ -7,15 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch as news};
 
+use super::StartError;
 use super::build;
+use super::files::affordable;
 use super::handover::Common;
 use super::handover::Held;
 use super::lists::{Found, Lists};
 use super::rollback::shown;
+use super::surfaces::Bound;
 use super::watch::Watch;
 use crate::admin::{Order, Overview, Reply};
+use crate::audit::Sink;
 use crate::config::{self, Loaded, Wanted};
 use crate::identity::Name;
 use crate::listener::{self, Opened, Workers};
@@ -23,7 +27,7 @@ use crate::policy::Policy;
 use crate::policy::alarm::Alarm;
 use crate::policy::diff::differences;
 use crate::route::Routes;
-use crate::telemetry::Clock;
+use crate::telemetry::{Clock, follow_log};
 use crate::upstream::Caretaker;
 
 /// How often the files are looked at.
@@ -35,6 +39,10 @@ pub(super) struct Keeper {
     pub(super) common: Common,
     pub(super) clock: Clock,
     pub(super) overview: Arc<Overview>,
+    /// Where the control socket leaves its orders.
+    pub(super) orders: mpsc::Sender<Order>,
+    /// How long a drain may take.
+    pub(super) drain: news::Sender<Duration>,
     pub(super) workers: Workers,
     /// What the next process is handed.
     pub(super) held: Arc<Mutex<Held>>,
@@ -140,14 +148,38 @@ impl Keeper {
         if loaded.digest == self.loaded.digest && version == self.loaded.settings.policy.version() {
             return Ok("nothing has changed".into());
         }
-        if let Some(fault) = needs_restart(&self.loaded, &loaded) {
+        if let Some(fault) = needs_upgrade(&self.loaded, &loaded) {
             return Err(vec![fault]);
         }
         let before = self.overview.snapshot.load_full();
         let snapshot = build::snapshot(&loaded.settings, &self.common, &self.clock, Some(&before))?;
-        // The listeners first: they can still refuse, and after them nothing can.
-        let opened = self.workers.reload(&loaded.settings.listeners).map_err(|error| vec![error.to_string()])?;
-        let moved = self.follow_listeners(&loaded.settings.listeners, opened);
+        let (old, new) = (&self.loaded.settings, &loaded.settings);
+        let audit = &self.overview.audit;
+        let failed = |error: &dyn std::fmt::Display| vec![error.to_string()];
+        let moved = (old.audit.sink != new.audit.sink).then(|| Sink::open(&new.audit.sink)).transpose();
+        let sink = moved.map_err(|error| failed(&StartError::Audit(error)))?;
+        let surfaces = Bound::for_reload(&old.admin, &new.admin).map_err(|error| failed(&error))?;
+        // The listeners last: they can still refuse, and after them nothing can.
+        let opened = {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.workers.reload(&new.listeners, &held.listeners) {
+                Ok(opened) => {
+                    surfaces.serve(&new.admin, &mut held, &self.overview, &self.orders);
+                    opened
+                }
+                Err(error) => {
+                    surfaces.discard();
+                    return Err(failed(&error));
+                }
+            }
+        };
+        audit.follow(&new.audit, sink);
+        if old.limits != new.limits {
+            self.workers.limit(&affordable(&new.limits));
+        }
+        self.drain.send_replace(new.drain);
+        follow_log(new.log);
+        let moved = self.follow_listeners(&new.listeners, opened);
         let message = format!(
             "policy {} is in force{}{moved}",
             snapshot.policy.version(),
@@ -207,7 +239,7 @@ impl Keeper {
         };
         let listeners: Vec<_> =
             self.loaded.settings.listeners.iter().map(|listener| listener.trusting(&newer)).collect();
-        if let Err(error) = self.workers.reload(&listeners) {
+        if let Err(error) = self.workers.reload(&listeners, &[]) {
             return tracing::error!(%trust, %url, %error, "the fetched revocation list cannot be put in force");
         }
         self.loaded.settings.listeners = listeners;
@@ -232,23 +264,21 @@ pub(super) fn changes(old: (&Routes, &Policy), new: (&Routes, &Policy)) -> Strin
     text
 }
 
-/// What only a restart can change: files are opened and threads are started once.
-fn needs_restart(old: &Loaded, new: &Loaded) -> Option<String> {
+/// What only another process can change: threads are started once, and what was revoked is kept in one place.
+fn needs_upgrade(old: &Loaded, new: &Loaded) -> Option<String> {
     let (old, new) = (&old.settings, &new.settings);
-    let what = if old.admin != new.admin {
-        "[admin]"
-    } else if old.audit != new.audit {
-        "[audit]"
-    } else if old.state != new.state {
+    let what = if old.state != new.state {
         "`state`"
     } else if old.workers != new.workers {
         "`workers`"
-    } else if old.limits != new.limits {
-        "[limits] of connections"
+    } else if old.log.format != new.log.format {
+        "[log] `format`"
     } else {
         return None;
     };
-    Some(format!("{what} changed, which takes a restart; the rest of the change waits for it"))
+    Some(format!(
+        "{what} changed, which takes another process: `portcullis upgrade` serves with it and drops nothing; the rest of the change waits for it"
+    ))
 }
 
 async fn hung_up(hangup: &mut Option<Signal>) {

@@ -8,6 +8,6 @@ mod subjects;
 
 pub use clock::Clock;
 pub use exposition::{Exposition, Kind};
-pub use log::{LogFormat, LogSettings, start_log};
+pub use log::{LogFormat, LogSettings, follow_log, start_log};
 pub use meters::{Connections, Counter, Gauge, Histogram, Meters, total};
 pub use subjects::{SubjectCount, Subjects};

@@ -22,6 +22,6 @@ async fn clients_are_told_to_stay_with_tls_where_that_is_configured() {
     // A reload that takes it away takes back nothing from those who know, and tells nobody else.
     running.house.tls().hsts = None;
     let settings = vec![running.house.settings.clone()];
-    running.workers.reload(&settings).unwrap();
+    running.workers.reload(&settings, &[]).unwrap();
     assert_eq!(said(&running, "h2").await, None);
 }

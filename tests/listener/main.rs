@@ -12,6 +12,7 @@ mod floods;
 mod hello;
 mod hsts;
 mod idle;
+mod limits;
 mod moves;
 mod open;
 mod proxied;

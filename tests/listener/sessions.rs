@@ -32,7 +32,7 @@ fn client(identity: &Identity, version: &'static SupportedProtocolVersion) -> Cl
 fn reload(running: &mut Running, client: ClientPolicy) {
     running.house.tls().client = client;
     let settings: Vec<Settings> = vec![running.house.settings.clone()];
-    running.workers.reload(&settings).unwrap();
+    running.workers.reload(&settings, &[]).unwrap();
 }
 
 fn revoking(folder: &tempfile::TempDir, ca: &Ca, revoked: &[&Identity]) -> Arc<TrustBundle> {

@@ -287,6 +287,16 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// Whether the server has ended it.
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+}
+
 fn said(error: hyper::Error) -> String {
     use std::error::Error as _;
     format!("{error}: {:?}", error.source())
