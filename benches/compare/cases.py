@@ -27,12 +27,12 @@ class Case:
 CASES = {
     "h1": Case(
         "HTTP/1.1",
-        ["portcullis", "nginx", "haproxy", "envoy", "envoy-log", "floor"],
+        ["portcullis", "nginx", "haproxy", "envoy", "envoy-log", "floor", "duties"],
         {"h1": Oha("HTTP/1.1 keep-alive, token cached", 30_000, 4_000, KEPT)},
     ),
     "h2": Case(
         "HTTP/2",
-        ["portcullis", "nginx", "haproxy", "envoy", "envoy-log", "floor"],
+        ["portcullis", "nginx", "haproxy", "envoy", "envoy-log", "floor", "duties"],
         {"h2": Oha("HTTP/2, token cached", 30_000, 4_000, MULTIPLEXED)},
     ),
     "latency": Case(

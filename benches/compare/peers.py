@@ -17,6 +17,16 @@ class Floor(Peer):
         return [place.floor, "proxy", f"127.0.0.1:{port}", f"127.0.0.1:{place.upstream}", place.folder / "c", tickets]
 
 
+class Duties(Floor):
+    name, title = "duties", "the same work, written bare"
+    note = "the floor with one token check, one rule, the fields for the service, a deadline and a record, and nothing else: " \
+        "no bounds, no reload, no metrics, no SPIFFE ID."
+    authenticates = True
+
+    def command(self, place, folder, port):
+        return [*super().command(place, folder, port), "duties"]
+
+
 class Services(Peer):
     """Echoes and introspection behind the proxies."""
 
@@ -30,5 +40,5 @@ class Services(Peer):
 
 
 VARIANTS = [ManyRoutes(), TwoWorkers()]
-LINEUP = [Portcullis(), Nginx(), Haproxy(), Envoy(), EnvoyWithLog(), Floor()]
+LINEUP = [Portcullis(), Nginx(), Haproxy(), Envoy(), EnvoyWithLog(), Floor(), Duties()]
 BY_NAME = {peer.name: peer for peer in LINEUP + VARIANTS}

@@ -1,4 +1,5 @@
-"""What the comparison should show, and whether it does. Each target is a quotient: met when within 0.05 of its bound."""
+"""What the comparison should show, and whether it does. Each target is a quotient: met when within 0.05 of its bound, if
+nothing else is said."""
 
 from dataclasses import dataclass
 from typing import Callable
@@ -19,6 +20,7 @@ class Target:
     measured: Callable
     # Whether the quotient should be at least the bound, not at most.
     at_least: bool = False
+    tolerance: float = TOLERANCE
 
     def verdict(self, results):
         """The two figures, their quotient, and the verdict."""
@@ -26,7 +28,7 @@ class Target:
         if measured is None:
             return "", "", "not measured"
         value = measured[0] / measured[1]
-        met = value >= self.bound - TOLERANCE if self.at_least else value <= self.bound + TOLERANCE
+        met = value >= self.bound - self.tolerance if self.at_least else value <= self.bound + self.tolerance
         return " / ".join(f"{figure:,.{1 if figure < 1000 else 0}f}" for figure in measured), f"{value:.2f}", "met" if met else "**not met**"
 
 
@@ -76,6 +78,9 @@ TARGETS = [
     ratio("h1", "h1", HTTP1, "haproxy", "HAProxy", 0.45),
     ratio("h2", "h2", HTTP2, "nginx", "nginx without token", 1.00),
     ratio("h2", "h2", HTTP2, "envoy", "Envoy", 0.25),
+    # Where Envoy is out of reach: the least that the same work costs on this stack, and no more than a tenth above it.
+    ratio("h1", "h1", HTTP1, "duties", "the same work, written bare", 1.10, tolerance=0),
+    ratio("h2", "h2", HTTP2, "duties", "the same work, written bare", 1.10, tolerance=0),
     Target("new RS256 token", COLD, 1.00, cold("rs256", "RS256")),
     Target("new ES256 token", COLD, 1.00, cold("es256", "ES256")),
     ratio("full", "full", NEW, "envoy", "Envoy", 0.80),

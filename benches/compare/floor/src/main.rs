@@ -1,11 +1,13 @@
 //! The small programs of the comparison.
 //!
 //! `floor proxy` is what this stack costs before anything is checked: one current-thread runtime, TLS 1.3 with a required
-//! client certificate, HTTP/1.1 and HTTP/2, forwarding over kept-alive HTTP/1.1. `material` and `tokens` write the keys
+//! client certificate, HTTP/1.1 and HTTP/2, forwarding over kept-alive HTTP/1.1. With `duties` it does the work of the
+//! comparison, written as directly as it can be. `material` and `tokens` write the keys
 //! and tokens that every proxy of the comparison is given, `services` are what stands behind them, `load` is the client
 //! where oha cannot say what is needed, and `verify` measures the bare verification of a signature.
 
 mod client;
+mod duties;
 mod hold;
 mod load;
 mod material;
@@ -16,9 +18,13 @@ mod services;
 mod tokens;
 mod verify;
 
+/// The one that Portcullis uses: the floor is not to be higher for an allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-const USAGE: &str = "floor proxy LISTEN UPSTREAM FOLDER tickets|no-tickets
+const USAGE: &str = "floor proxy LISTEN UPSTREAM FOLDER tickets|no-tickets [duties]
 floor material FOLDER
 floor tokens FOLDER RS256|ES256 COUNT
 floor services HTTP1 HTTP2 FOLDER
@@ -32,8 +38,9 @@ floor load PORT FOLDER grpc CONNECTIONS STREAMS MESSAGES";
 fn main() -> Result<(), Fault> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["proxy", listen, upstream, folder, tickets] => {
-            local(proxy::serve(listen.parse()?, upstream.parse()?, folder.as_ref(), *tickets == "tickets"))
+        ["proxy", listen, upstream, folder, tickets, duties @ ..] => {
+            let (tickets, duties) = (*tickets == "tickets", *duties == ["duties"]);
+            local(proxy::serve(listen.parse()?, upstream.parse()?, folder.as_ref(), tickets, duties))
         }
         ["material", folder] => material::write(folder.as_ref()),
         ["tokens", folder, algorithm, count] => tokens::write_many(folder.as_ref(), algorithm, count.parse()?),

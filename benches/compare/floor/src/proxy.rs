@@ -1,4 +1,4 @@
-//! The floor: accept, decrypt, parse, forward. No token, no policy, no record.
+//! The floor: accept, decrypt, parse, forward. No token, no policy, no record, unless the duties are done, too.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -8,8 +8,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Either, Empty};
 use hyper::body::Incoming;
@@ -25,20 +27,32 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Fault;
+use crate::duties::{Duties, Trail};
+
+/// How long the head of an answer may take.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 type Answer = Response<Either<PooledBody, Empty<Bytes>>>;
 
-pub async fn serve(listen: SocketAddr, upstream: SocketAddr, folder: &Path, tickets: bool) -> Result<(), Fault> {
+pub async fn serve(
+    listen: SocketAddr,
+    upstream: SocketAddr,
+    folder: &Path,
+    tickets: bool,
+    duties: bool,
+) -> Result<(), Fault> {
     let acceptor = TlsAcceptor::from(Arc::new(tls(folder, tickets)?));
     let listener = TcpListener::bind(listen).await?;
-    let pool = Pool { upstream, idle: Rc::default() };
+    let duties = if duties { Some(Duties::begin(folder)?) } else { None };
+    let pool = Pool { upstream, idle: Rc::default(), duties };
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, client) = listener.accept().await?;
+        let client = HeaderValue::try_from(client.ip().to_string())?;
         stream.set_nodelay(true)?;
         let (acceptor, pool) = (acceptor.clone(), pool.clone());
         tokio::task::spawn_local(async move {
             // A client that goes away is not news here.
-            drop(connection(stream, acceptor, pool).await);
+            drop(connection(stream, client, acceptor, pool).await);
         });
     }
 }
@@ -59,12 +73,12 @@ fn tls(folder: &Path, tickets: bool) -> Result<rustls::ServerConfig, Fault> {
     Ok(config)
 }
 
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, pool: Pool) -> Result<(), Fault> {
+async fn connection(stream: TcpStream, client: HeaderValue, acceptor: TlsAcceptor, pool: Pool) -> Result<(), Fault> {
     let stream = acceptor.accept(stream).await?;
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let service = service_fn(move |request| {
-        let pool = pool.clone();
-        async move { pool.forward(request).await }
+        let (pool, client) = (pool.clone(), client.clone());
+        async move { pool.serve(request, client).await }
     });
     let io = TokioIo::new(stream);
     if h2 {
@@ -94,10 +108,20 @@ type Idle = Rc<RefCell<HashMap<SocketAddr, Vec<SendRequest<Incoming>>>>>;
 struct Pool {
     upstream: SocketAddr,
     idle: Idle,
+    duties: Option<Rc<Duties>>,
 }
 
 impl Pool {
-    async fn forward(&self, mut request: Request<Incoming>) -> Result<Answer, Fault> {
+    async fn serve(&self, mut request: Request<Incoming>, client: HeaderValue) -> Result<Answer, Fault> {
+        let Some(duties) = &self.duties else { return self.forward(request, None).await };
+        let trail = duties.admit(&mut request, &client);
+        match trail.refusal() {
+            None => tokio::time::timeout(DEADLINE, self.forward(request, Some(trail))).await?,
+            Some(status) => Ok(Response::builder().status(status).body(Either::Right(Empty::new()))?),
+        }
+    }
+
+    async fn forward(&self, mut request: Request<Incoming>, mut trail: Option<Trail>) -> Result<Answer, Fault> {
         if let Some(authority) = request.uri().authority().cloned() {
             let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse()?;
             *request.uri_mut() = path;
@@ -105,9 +129,12 @@ impl Pool {
         }
         *request.version_mut() = hyper::Version::HTTP_11;
         let mut sender = self.sender().await?;
-        let response = sender.send_request(request).await?;
+        let mut response = sender.send_request(request).await?;
+        if let Some(trail) = &mut trail {
+            trail.answered(response.status(), response.headers_mut());
+        }
         let (idle, upstream) = (self.idle.clone(), self.upstream);
-        Ok(response.map(|body| Either::Left(PooledBody { body, back: Some((sender, idle, upstream)) })))
+        Ok(response.map(|body| Either::Left(PooledBody { body, back: Some((sender, idle, upstream)), trail })))
     }
 
     async fn sender(&self) -> Result<SendRequest<Incoming>, Fault> {
@@ -130,6 +157,7 @@ impl Pool {
 struct PooledBody {
     body: Incoming,
     back: Option<(SendRequest<Incoming>, Idle, SocketAddr)>,
+    trail: Option<Trail>,
 }
 
 impl Body for PooledBody {
@@ -141,6 +169,9 @@ impl Body for PooledBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if let (Some(Ok(frame)), Some(trail)) = (&frame, &mut self.trail) {
+            trail.passed(frame.data_ref().map_or(0, Bytes::len));
+        }
         if (frame.is_none() || self.body.is_end_stream())
             && let Some((sender, idle, upstream)) = self.back.take()
         {
