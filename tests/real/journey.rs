@@ -33,6 +33,14 @@ methods  = ["GET"]
 upstream = "service"
 
 [[route]]
+name           = "moved"
+host           = "localhost"
+path           = "/old/{rest...}"
+methods        = ["GET"]
+upstream       = "service"
+prefix_rewrite = { from = "/old", to = "/seen/new", shares_paths_with = ["seen"] }
+
+[[route]]
 name     = "machines"
 host     = "localhost"
 path     = "/seen/machines"
@@ -51,7 +59,7 @@ subject = { groups = { any = ["contractors"] } }
 
 [[allow]]
 name      = "everybody"
-routes    = ["open"]
+routes    = ["open", "moved"]
 anonymous = true
 
 [[allow]]
@@ -128,6 +136,27 @@ fn the_service_sees_who_asks_and_nothing_that_the_client_made_up() {
     }
     let anonymous = gate.curl().header("X-Auth-User: mallory").get(&format!("{}/seen/open", gate.url)).unwrap();
     assert_eq!((anonymous.status, &anonymous.json()["x_auth_user"]), (200, &"".into()));
+}
+
+#[test]
+fn a_rewritten_path_arrives_as_it_was_decided_on() {
+    let Some(house) = house() else { return };
+    let gate = &house.gate;
+    for version in ["--http1.1", "--http2"] {
+        let curl = gate.curl().with(&[version, "--path-as-is"]).header("X-Forwarded-Prefix: /mine");
+        let answer = curl.get(&format!("{}/%6fld/a%20b/?q=/old/", gate.url)).unwrap();
+        let seen = answer.json();
+        assert_eq!(
+            (&seen["target"], &seen["x_forwarded_prefix"]),
+            (&"/seen/new/a%20b/?q=/old/".into(), &"/old".into())
+        );
+        assert_eq!(gate.record_of(&answer)["rewritten"], "/seen/new/a%20b/");
+        for outside in ["/old/../open", "/old/..%2fopen", "/old//open"] {
+            let curl = gate.curl().with(&[version, "--path-as-is"]);
+            assert_eq!(curl.get(&format!("{}{outside}", gate.url)).unwrap().status, 400, "{outside}");
+        }
+    }
+    assert_eq!(house.nginx.log(), ["GET /seen/new/a%20b/?q=/old/ 200"; 2]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Running, Tools, free_port};
 
 /// The headers that `/seen` shows, by the name of nginx's variable.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 13] = [
     "host",
     "authorization",
     "cookie",
@@ -14,6 +14,7 @@ const SHOWN: [&str; 12] = [
     "x_auth_groups",
     "x_forwarded_for",
     "x_forwarded_proto",
+    "x_forwarded_prefix",
     "forwarded",
     "x_request_id",
     "traceparent",
