@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -55,11 +56,18 @@ async fn open(address: SocketAddr, identity: &Identity, alpn: &str) -> Incoming 
     body
 }
 
-/// Changes the files of a running server in the middle of two streams. The second's certificate no longer counts then.
+/// Changes what a running server reads in the middle of two streams. The second's certificate no longer counts then.
 async fn hold(trust: &str, good: &Identity, bad: &Identity, files: &Path, change: impl Fn()) {
     configure(files, trust, endless().await);
     let server = portcullis::server::start(files).await.unwrap();
     let address = server.address("edge").unwrap();
+    // Until a list was fetched, nobody is known not to be revoked.
+    let fetched = async {
+        while server.overview().status().authorities.iter().any(|authority| authority.list_missing) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), fetched).await.unwrap();
     let mut goes_on = open(address, good, "h2").await;
     let mut ends = Vec::new();
     for alpn in ["http/1.1", "h2"] {
@@ -93,6 +101,41 @@ async fn what_a_revoked_client_has_open_ends() {
     fs::write(&list, ca.list(now - DAY, now + DAY, &[])).unwrap();
     let revoke = || fs::write(&list, ca.list(now - 1, now + DAY, &[&bad])).unwrap();
     hold("crl = { files = [\"clients.crl\"] }", &good, &bad, directory.path(), revoke).await;
+}
+
+/// Answers every request with the list as it is now.
+async fn list_server(list: Arc<Mutex<String>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let list = list.lock().unwrap().clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", list.len());
+                let _ = stream.write_all(format!("{head}{list}").as_bytes()).await;
+            });
+        }
+    });
+    port
+}
+
+/// The reload alone changes nothing: with another period the list is asked for at once, and that fetch ends the streams.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_has_open_ends_when_a_fetched_list_names_it() {
+    let (ca, directory) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let (good, bad) = (client(&ca), client(&ca));
+    let now = Timestamp::now().as_second();
+    let list = Arc::new(Mutex::new(ca.list(now - DAY, now + DAY, &[])));
+    let port = list_server(list.clone()).await;
+    ca.write(directory.path(), "clients");
+    let revoke = || {
+        *list.lock().unwrap() = ca.list(now - 1, now + DAY, &[&bad]);
+        let main = directory.path().join("portcullis.toml");
+        fs::write(&main, fs::read_to_string(&main).unwrap().replace("\"1h\"", "\"2h\"")).unwrap();
+    };
+    let crl = format!("crl = {{ urls = [\"http://127.0.0.1:{port}/ca.crl\"], refresh = \"1h\" }}");
+    hold(&crl, &good, &bad, directory.path(), revoke).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
