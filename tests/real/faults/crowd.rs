@@ -28,7 +28,7 @@ fn besieged(limits: &str, files: &str) -> Option<(Gate, Vec<TcpStream>, impl Siz
     Some((gate, silent, (folder, nginx)))
 }
 
-fn open_connections(gate: &Gate) -> usize {
+pub(super) fn open_connections(gate: &Gate) -> usize {
     let metrics = gate.probe("/metrics");
     let line = metrics.text().lines().find_map(|line| line.strip_prefix("portcullis_connections_open ")).unwrap();
     line.parse().unwrap()

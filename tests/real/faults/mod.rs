@@ -7,6 +7,7 @@ mod life;
 mod load;
 mod provider;
 mod upstream;
+mod vanish;
 
 use tempfile::TempDir;
 

@@ -3,6 +3,7 @@
 mod canaille;
 mod certificates;
 mod curl;
+mod elsewhere;
 mod gate;
 mod h2load;
 mod identity_provider;
@@ -17,6 +18,7 @@ mod wire;
 pub(crate) use canaille::Canaille;
 pub(crate) use certificates::{Authority, Identity};
 pub(crate) use curl::{Answer, Curl};
+pub(crate) use elsewhere::{Elsewhere, network_of_our_own};
 pub(crate) use gate::{Gate, OPEN, Plan, records_in};
 pub(crate) use h2load::H2load;
 pub(crate) use identity_provider::IdentityProvider;

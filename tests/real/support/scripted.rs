@@ -1,7 +1,7 @@
 //! A small plain HTTP/1.1 server that does what a test tells it: late, half, wrong or endless answers.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
@@ -14,7 +14,12 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Answers each request by `script`, which gets the request's target and the connection. `false` closes it.
     pub(crate) fn start(script: impl Fn(&str, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Self::at(IpAddr::V4(Ipv4Addr::LOCALHOST), script)
+    }
+
+    /// The same at another address of this machine.
+    pub(crate) fn at(address: IpAddr, script: impl Fn(&str, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let script = Arc::new(script);
         thread::spawn(move || {
