@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use portcullis::credential::extract;
 use portcullis::identity::{Name, PeerCertificate};
 use portcullis::request::{
-    Arrival, Body, CanonicalPath, Connection, ConnectionId, Host, HttpVersion, IntakeSettings, PathForms, Received,
+    Arrival, Body, CanonicalPath, Connection, ConnectionId, Derived, Host, HttpVersion, IntakeSettings, PathForms,
+    Received,
 };
 use portcullis::route::{Authorization, HostPattern, Methods, PathPattern, Resolved, Route, Routes};
 
@@ -72,6 +73,7 @@ fn connection() -> Arc<Connection> {
         tls: None,
         peer: PeerCertificate::Absent,
         http: HttpVersion::Http1,
+        derived: Derived::default(),
     })
 }
 

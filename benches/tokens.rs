@@ -30,7 +30,9 @@ use portcullis::authn::{
 use portcullis::credential::extract;
 use portcullis::identity::{Audience, Issuer, Name, PeerCertificate};
 use portcullis::outbound::{Endpoint, OutboundSettings, PlainHttp};
-use portcullis::request::{Arrival, Body, Connection, ConnectionId, HttpVersion, IntakeSettings, PathForms, Received};
+use portcullis::request::{
+    Arrival, Body, Connection, ConnectionId, Derived, HttpVersion, IntakeSettings, PathForms, Received,
+};
 use portcullis::route::{Authorization, Binding, HostPattern, Methods, PathPattern, Resolved, Route, Routed, Routes};
 use portcullis::telemetry::Clock;
 use serde_json::{Value, json};
@@ -230,6 +232,7 @@ fn connection() -> Arc<Connection> {
         tls: None,
         peer: PeerCertificate::Absent,
         http: HttpVersion::Http1,
+        derived: Derived::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cel::{Context, Program, Value};
 use jiff::Timestamp;
-use portcullis::identity::{ClaimForm, Claims, Issuer, Name, PathParams, Principal, Scope, TokenFacts};
+use portcullis::identity::{ClaimForm, Claims, Issuer, Name, PathParams, Principal, Rendered, Scope, TokenFacts};
 use portcullis::policy::rules::when::{Expression, Schema};
 use portcullis::policy::rules::{Facts, RequestFacts};
 
@@ -61,6 +61,7 @@ fn token() -> TokenFacts {
         id: None,
         confirmation: None,
         claims: Claims::parse(claims).unwrap_or_else(|_| Claims::from(serde_json::Map::new())),
+        recorded: Rendered::default(),
     }
 }
 

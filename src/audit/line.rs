@@ -4,6 +4,7 @@
 //! looks at each byte of the member names, too. Here names are constants, values are looked at once, and what has to be
 //! escaped, which is rare, is left to `serde_json`.
 
+use std::cell::Cell;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
@@ -17,8 +18,15 @@ pub(super) struct Line<'a> {
     bytes: &'a mut Vec<u8>,
 }
 
-/// A member's name with its quotes and colon, and the comma before it but for the first.
+/// A member's name with its quotes and colon, and the comma before it but for the first. Of a string (`text`) with the
+/// quote that opens it.
 macro_rules! member {
+    (first text $name:literal) => {
+        concat!("{\"", $name, "\":\"")
+    };
+    (text $name:literal) => {
+        concat!(",\"", $name, "\":\"")
+    };
     (first $name:literal) => {
         concat!("{\"", $name, "\":")
     };
@@ -27,6 +35,14 @@ macro_rules! member {
     };
 }
 pub(super) use member;
+
+/// Members that many lines have alike, each with the comma before it.
+pub(super) fn members(write: impl FnOnce(&mut Line<'_>)) -> Box<str> {
+    let mut bytes = Vec::new();
+    write(&mut Line { bytes: &mut bytes });
+    // JSON is text.
+    String::from_utf8(bytes).unwrap_or_default().into()
+}
 
 impl<'a> Line<'a> {
     /// Begins behind what is in `bytes` already.
@@ -46,15 +62,23 @@ impl<'a> Line<'a> {
         self
     }
 
+    /// A string of which nothing has to be escaped: a word of ours, digits.
+    pub(super) fn word(&mut self, member: &str, value: &[u8]) -> &mut Self {
+        self.raw(member);
+        self.bytes.extend_from_slice(value);
+        self.bytes.push(b'"');
+        self
+    }
+
     /// A string.
     pub(super) fn text(&mut self, member: &str, value: &str) -> &mut Self {
+        if is_plain(value.as_bytes()) {
+            return self.word(member, value.as_bytes());
+        }
         self.raw(member);
-        let plain = is_plain(value.as_bytes());
-        if plain {
-            self.bytes.push(b'"');
-            self.raw(value);
-            self.bytes.push(b'"');
-        } else if serde_json::to_writer(&mut *self.bytes, value).is_err() {
+        // What escapes a text also quotes it.
+        self.bytes.pop();
+        if serde_json::to_writer(&mut *self.bytes, value).is_err() {
             // Unreachable: a text can always be written into memory.
             self.raw("null");
         }
@@ -65,8 +89,13 @@ impl<'a> Line<'a> {
     pub(super) fn text_or_null(&mut self, member: &str, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) => self.text(member, value),
-            None => self.raw(member).raw("null"),
+            None => self.null(member),
         }
+    }
+
+    /// `null`, where a string could be.
+    pub(super) fn null(&mut self, member: &str) -> &mut Self {
+        self.raw(member.strip_suffix('"').unwrap_or(member)).raw("null")
     }
 
     /// A string, or no member at all.
@@ -92,37 +121,27 @@ impl<'a> Line<'a> {
 
     /// A number as a string of hexadecimal digits.
     pub(super) fn hex(&mut self, member: &str, value: u64) -> &mut Self {
-        self.raw(member).raw("\"").shown(format_args!("{value:x}")).raw("\"")
+        self.raw(member).shown(format_args!("{value:x}")).raw("\"")
     }
 
     /// A moment in UTC, to the microsecond (RFC 3339).
-    pub(super) fn time(&mut self, member: &str, at: Timestamp) -> &mut Self {
-        let utc = Offset::UTC.to_datetime(at);
-        let (date, time) = (utc.date(), utc.time());
-        let part = |value: i8| u64::from(value.unsigned_abs());
-        self.raw(member).raw("\"");
-        self.digits(u64::from(utc.year().unsigned_abs()), 4).raw("-");
-        self.digits(part(date.month()), 2).raw("-").digits(part(date.day()), 2).raw("T");
-        self.digits(part(time.hour()), 2).raw(":").digits(part(time.minute()), 2).raw(":");
-        self.digits(part(time.second()), 2).raw(".");
-        self.digits(u64::from(time.subsec_nanosecond().unsigned_abs() / 1000), 6).raw("Z\"")
+    pub(super) fn time(&mut self, member: &str, at: Timestamp, seconds: &Seconds) -> &mut Self {
+        let at = at.as_microsecond();
+        self.raw(member);
+        self.bytes.extend_from_slice(&seconds.text(at.div_euclid(1_000_000)));
+        self.digits(at.rem_euclid(1_000_000).unsigned_abs(), 6).raw("Z\"")
     }
 
     /// The address of a socket.
     pub(super) fn socket(&mut self, member: &str, address: SocketAddr) -> &mut Self {
-        self.raw(member).raw("\"");
-        match address {
-            SocketAddr::V4(v4) => self.raw(AddressText::of(address.ip()).as_str()).raw(":").digits(v4.port().into(), 1),
-            SocketAddr::V6(v6) => self.shown(v6),
-        };
-        self.raw("\"")
+        self.raw(member).shown(address).raw("\"")
     }
 
     /// An IP address or `null`.
     pub(super) fn address(&mut self, member: &str, address: Option<IpAddr>) -> &mut Self {
         match address {
-            None => self.raw(member).raw("null"),
-            Some(address) => self.raw(member).raw("\"").raw(AddressText::of(address).as_str()).raw("\""),
+            None => self.null(member),
+            Some(address) => self.word(member, AddressText::of(address).as_bytes()),
         }
     }
 
@@ -151,6 +170,49 @@ impl<'a> Line<'a> {
     }
 }
 
+/// The text of a moment up to its second and the dot behind it, kept for all lines of the same second.
+#[derive(Debug)]
+pub(super) struct Seconds(Cell<(i64, [u8; 20])>);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Self(Cell::new((0, *b"1970-01-01T00:00:00.")))
+    }
+}
+
+impl Seconds {
+    fn text(&self, second: i64) -> [u8; 20] {
+        let (known, text) = self.0.get();
+        if known == second {
+            return text;
+        }
+        let text = written(second);
+        self.0.set((second, text));
+        text
+    }
+}
+
+fn written(second: i64) -> [u8; 20] {
+    // Every second of a moment is a moment.
+    let utc = Offset::UTC.to_datetime(Timestamp::from_second(second).unwrap_or_default());
+    let (date, time) = (utc.date(), utc.time());
+    let mut text = *b"0000-00-00T00:00:00.";
+    let mut write = |last: usize, digits: usize, value: u16| {
+        let mut value = value;
+        for place in text.iter_mut().take(last + 1).rev().take(digits) {
+            *place = b'0' + u8::try_from(value % 10).unwrap_or(0);
+            value /= 10;
+        }
+    };
+    write(3, 4, utc.year().unsigned_abs());
+    for (last, value) in
+        [(6, date.month()), (9, date.day()), (12, time.hour()), (15, time.minute()), (18, time.second())]
+    {
+        write(last, 2, value.unsigned_abs().into());
+    }
+    text
+}
+
 /// Whether no byte has to be escaped: controls, `"`, `\`. Eight bytes are looked at in one step, since values are short.
 fn is_plain(text: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -173,7 +235,7 @@ fn is_plain(text: &[u8]) -> bool {
 mod tests {
     use jiff::Timestamp;
 
-    use super::Line;
+    use super::{Line, Seconds};
 
     fn line(write: impl FnOnce(&mut Line<'_>)) -> String {
         let mut bytes = b"before\n".to_vec();
@@ -187,7 +249,7 @@ mod tests {
     fn what_is_written_reads_back_as_it_was() {
         for text in ["", "plain", "quo\"te", "back\\slash", "new\nline", "nul\0", "\u{7f}", "päth ☃", "</script>"] {
             let written = line(|line| {
-                line.text(member!(first "a"), text);
+                line.text(member!(first text "a"), text);
             });
             let read: serde_json::Value = serde_json::from_str(written.strip_prefix("before\n").unwrap()).unwrap();
             assert_eq!(read["a"], text);
@@ -201,7 +263,7 @@ mod tests {
         for address in ["127.0.0.1:80", "10.200.0.99:65535", "[::1]:443", "[2001:db8::1%3]:1"] {
             let parsed: std::net::SocketAddr = address.parse().unwrap();
             let written = line(|line| {
-                line.socket(member!(first "s"), parsed).address(member!("i"), Some(parsed.ip()));
+                line.socket(member!(first text "s"), parsed).address(member!(text "i"), Some(parsed.ip()));
             });
             assert_eq!(written, format!("before\n{{\"s\":\"{parsed}\",\"i\":\"{}\"}}\n", parsed.ip()));
         }
@@ -223,14 +285,18 @@ mod tests {
 
     #[test]
     fn a_moment_is_written_to_the_microsecond() {
+        let seconds = Seconds::default();
         for (at, expected) in [
             ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000Z"),
             ("2026-11-26T09:08:07.000001999Z", "2026-11-26T09:08:07.000001Z"),
             ("2028-02-29T23:59:59.999999999Z", "2028-02-29T23:59:59.999999Z"),
+            ("2028-02-29T23:59:59.5Z", "2028-02-29T23:59:59.500000Z"),
+            ("2028-03-01T00:00:00Z", "2028-03-01T00:00:00.000000Z"),
+            ("1969-12-31T23:59:58.25Z", "1969-12-31T23:59:58.250000Z"),
         ] {
             let at: Timestamp = at.parse().unwrap();
             let written = line(|line| {
-                line.time(member!(first "t"), at);
+                line.time(member!(first text "t"), at, &seconds);
             });
             assert_eq!(written, format!("before\n{{\"t\":\"{expected}\"}}\n"));
         }
@@ -239,8 +305,9 @@ mod tests {
     #[test]
     fn what_is_not_there_is_null_or_left_out() {
         let written = line(|line| {
-            line.text_or_null(member!(first "a"), None).text_if(member!("b"), None).number_if(member!("c"), None);
-            line.text_if(member!("d"), Some("x")).number_if(member!("e"), Some(1)).address(member!("f"), None);
+            line.text_or_null(member!(first text "a"), None).text_if(member!(text "b"), None);
+            line.number_if(member!("c"), None).text_if(member!(text "d"), Some("x"));
+            line.number_if(member!("e"), Some(1)).address(member!(text "f"), None);
         });
         assert_eq!(written, "before\n{\"a\":null,\"d\":\"x\",\"e\":1,\"f\":null}\n");
     }

@@ -19,7 +19,7 @@ mod tests;
 
 pub use lane::Lane;
 pub use record::ConnectionRecord;
-use record::{Durations, PeerRecord, Record, SubjectRecord, WatchedRecord};
+use record::{Durations, Record};
 pub use recorder::{Recorder, Slot};
 pub use search::find_record;
 pub use sink::{Sink, SinkSettings};

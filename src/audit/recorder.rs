@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use slab::Slab;
 
+use super::line::Seconds;
 use super::trail::Exchange;
 use super::writer::AuditHandle;
 use super::{Lane, OnFailure};
@@ -32,6 +33,8 @@ pub struct Recorder {
     admitted: Cell<u64>,
     refused: Cell<u64>,
     pub(super) open: RefCell<Slab<Rc<Exchange>>>,
+    /// The text of the second that was recorded last.
+    pub(super) seconds: Seconds,
     cut: Cut,
     connections: Cell<(i64, u32)>,
     spoken: Cell<(i64, u32)>,
@@ -63,6 +66,7 @@ impl Recorder {
             admitted: Cell::new(0),
             refused: Cell::new(0),
             open: RefCell::default(),
+            seconds: Seconds::default(),
             cut: Cut(Box::new(cut)),
             connections: Cell::new((0, 0)),
             spoken: Cell::new((0, 0)),
@@ -103,7 +107,7 @@ impl Recorder {
     pub fn notice_long_exchanges(&self) {
         for (_, exchange) in self.open.borrow().iter() {
             if exchange.is_long() {
-                self.push_refusal(|lines| exchange.render_opened(lines));
+                self.push_refusal(|lines| exchange.render_opened(lines, &self.seconds));
             }
         }
     }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use http::{Request, StatusCode};
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::{AuditHandle, AuditSettings, OnFailure, Recorder, Sink, SinkSettings, Trail, start};
-use crate::identity::{Name, PeerCertificate, Reason};
-use crate::request::{Arrival, Connection, ConnectionId, HttpVersion};
+use crate::identity::{Name, PeerCertificate, PeerRefusal, Reason};
+use crate::request::{Arrival, Connection, ConnectionId, Derived, HttpVersion};
 use crate::telemetry::Meters;
 
 fn audit_to(path: &Path, on_failure: OnFailure, capacity: u64) -> AuditHandle {
@@ -27,6 +28,7 @@ fn connection() -> Arc<Connection> {
         tls: None,
         peer: PeerCertificate::Absent,
         http: HttpVersion::Http1,
+        derived: Derived::default(),
     })
 }
 
@@ -232,4 +234,26 @@ fn what_a_full_disk_did_not_take_is_written_where_records_go_next() {
     audit.finish();
     let seen: Vec<_> = records(&path).iter().map(|record| record["path"].as_str().unwrap().to_owned()).collect();
     assert_eq!(seen.iter().filter(|path| *path != "/refused").collect::<Vec<_>>(), ["/first", "/last"]);
+}
+
+#[test]
+fn a_connection_whose_certificate_counts_no_more_is_recorded_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = audit_to(&path, OnFailure::Deny, 10);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
+    let known = connection();
+    let arrive = |connection: &Arc<Connection>| {
+        let request = Request::get("/").body(()).unwrap();
+        Trail::begin(&recorder, Arrival::of(&request, Timestamp::UNIX_EPOCH), connection.clone()).complete();
+    };
+    arrive(&known);
+    arrive(&known);
+    // As the listener does when a certificate expires under its connection.
+    let mut changed = Connection::clone(&known);
+    changed.peer = PeerCertificate::Refused(PeerRefusal::Expired);
+    arrive(&Arc::new(changed));
+    audit.finish();
+    let peers: Vec<_> = records(&path).into_iter().map(|record| record["peer"].clone()).collect();
+    assert_eq!(peers, [json!("absent"), json!("absent"), json!({"refused": "expired"})]);
 }

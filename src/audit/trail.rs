@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
+use super::line::Seconds;
 use super::record::micros;
-use super::{Durations, PeerRecord, Record, Recorder, Slot, SubjectRecord, WatchedRecord};
+use super::{Durations, Record, Recorder, Slot};
 use crate::authn::Identified;
 use crate::identity::{Name, PeerCertificate, Reason, TokenFacts};
 use crate::lease::Ended;
@@ -296,10 +297,10 @@ impl Drop for Trail {
         self.recorder.open.borrow_mut().try_remove(self.key);
         let total = self.exchange.started.elapsed();
         self.exchange.count(self.recorder.meters(), total);
-        let exchange = &self.exchange;
+        let (exchange, seconds) = (&self.exchange, &self.recorder.seconds);
         match self.slot.take() {
-            Some(slot) => slot.fill(|lines| exchange.render(lines, "request", total), &self.recorder),
-            None => self.recorder.push_refusal(|lines| exchange.render(lines, "request", total)),
+            Some(slot) => slot.fill(|lines| exchange.render(lines, "request", total, seconds), &self.recorder),
+            None => self.recorder.push_refusal(|lines| exchange.render(lines, "request", total, seconds)),
         }
     }
 }
@@ -309,8 +310,8 @@ impl Exchange {
         self.started.elapsed() >= LONG && !self.opened.replace(self.started.elapsed() >= LONG)
     }
 
-    pub(super) fn render_opened(&self, lines: &mut Vec<u8>) {
-        self.render(lines, "opened", self.started.elapsed());
+    pub(super) fn render_opened(&self, lines: &mut Vec<u8>, seconds: &Seconds) {
+        self.render(lines, "opened", self.started.elapsed(), seconds);
     }
 
     fn count(&self, meters: &crate::telemetry::Meters, total: Duration) {
@@ -325,30 +326,27 @@ impl Exchange {
         meters.in_flight.add(-1);
     }
 
-    fn render(&self, lines: &mut Vec<u8>, kind: &'static str, total: Duration) {
+    fn render(&self, lines: &mut Vec<u8>, kind: &'static str, total: Duration, seconds: &Seconds) {
         let facts = self.facts.borrow();
         let host = self.arrival.stated_host();
         let record = Record {
             kind,
             time: self.arrival.at,
-            id: self.arrival.id.as_str(),
-            trace: self.arrival.trace.trace_id(),
-            connection: self.connection.id,
-            listener: &self.connection.listener,
-            client: self.connection.client,
+            id: &self.arrival.id,
+            trace: &self.arrival.trace,
+            connection: &self.connection,
             source: facts.source,
-            peer: PeerRecord::from(&self.connection.peer),
-            subject: facts.token.as_deref().map(SubjectRecord::from),
+            token: facts.token.as_deref(),
             method: bounded(self.arrival.method.as_str(), MAX_METHOD),
             host: host.as_deref().map(|host| bounded(host, MAX_HOST)),
             path: bounded(self.arrival.stated_path(), MAX_PATH),
             rewritten: facts.rewritten.as_deref().map(|path| bounded(path, MAX_PATH)),
             route: facts.route.as_ref(),
-            decision: if facts.allowed { "allow" } else { "deny" },
+            allowed: facts.allowed,
             reason: facts.reason,
             rule: facts.rule.as_ref(),
             policy: facts.policy.as_ref().map(|version| &**version.as_arc()),
-            watched: facts.watched.as_ref().map(WatchedRecord::from),
+            watched: facts.watched.as_ref(),
             upstream: facts.upstream.as_ref(),
             endpoint: facts.endpoint.as_deref(),
             status: facts.status.map(|status| status.as_u16()),
@@ -362,7 +360,7 @@ impl Exchange {
             },
             detail: facts.detail.as_deref().map(|detail| bounded(detail, MAX_DETAIL)),
         };
-        record.write(lines);
+        record.write(lines, seconds);
     }
 }
 

@@ -18,7 +18,7 @@ use super::settings::{IssuerSettings, TokenRules};
 use super::sources::TokenSources;
 use super::status::{SourceKind, SourceStatus};
 use super::{Identified, binding, dpop, facts};
-use crate::credential::{Credential, Presented};
+use crate::credential::{Credential, Presented, Token};
 use crate::identity::{Name, PeerCertificate, TokenFacts};
 use crate::route::Routed;
 use crate::telemetry::Clock;
@@ -135,7 +135,7 @@ impl Authenticator {
         let Some(credential) = credential else {
             return Ok(Identified { routed, token: None, hash: None, credential: None });
         };
-        let (facts, hash) = self.token(&routed, credential.token().expose(), tokens, now).await?;
+        let (facts, hash) = self.token(&routed, credential.token(), tokens, now).await?;
         self.check_binding(&routed, &credential, &facts, tokens, now)?;
         Ok(Identified { routed, token: Some(facts), hash: Some(hash), credential: Some(credential) })
     }
@@ -170,14 +170,15 @@ impl Authenticator {
     async fn token(
         &self,
         routed: &Routed,
-        token: &str,
+        token: &Token,
         tokens: &TokenCache,
         now: Timestamp,
     ) -> Result<Hashed, AuthnError> {
-        let route = &routed.route().tokens;
-        if let Some(known) = tokens.get(token, |entry| self.still_good(entry, token, route, now)).flatten() {
+        let (route, bytes) = (&routed.route().tokens, token.expose_bytes());
+        if let Some(known) = tokens.get(bytes, |entry| self.still_good(entry, bytes, route, now)).flatten() {
             return known;
         }
+        let token = token.expose();
         if token.len() > self.most_bytes {
             return Err(AuthnError::TooLarge);
         }
@@ -190,7 +191,7 @@ impl Authenticator {
         match verified {
             Ok((facts, entry)) => {
                 let hash = entry.hash;
-                tokens.insert(token, entry);
+                tokens.insert(bytes, entry);
                 Ok((facts, hash))
             }
             Err(error) => {
@@ -206,7 +207,7 @@ impl Authenticator {
     fn still_good(
         &self,
         entry: &Entry,
-        token: &str,
+        token: &[u8],
         route: &[Name],
         now: Timestamp,
     ) -> Option<Result<Hashed, AuthnError>> {
@@ -289,16 +290,16 @@ impl Authenticator {
         route: &[Name],
     ) -> Result<&Source, AuthnError> {
         let claimed = compact.and_then(|compact| compact.claimed_issuer());
-        self.select(token, claimed, route).map_err(|error| match compact {
+        self.select(token.as_bytes(), claimed, route).map_err(|error| match compact {
             None if self.takes_signed_only(route) => AuthnError::Malformed,
             _ => error,
         })
     }
 
     /// POLICY semantics 11. `claimed` is the `iss` that a JWS states of itself: it chooses who judges, and proves nothing.
-    fn select(&self, token: &str, claimed: Option<&str>, route: &[Name]) -> Result<&Source, AuthnError> {
-        if let Some(source) = self.sources.iter().find(|source| source.prefix().is_some_and(|it| token.starts_with(it)))
-        {
+    fn select(&self, token: &[u8], claimed: Option<&str>, route: &[Name]) -> Result<&Source, AuthnError> {
+        let has_prefix = |source: &&Source| source.prefix().is_some_and(|prefix| token.starts_with(prefix.as_bytes()));
+        if let Some(source) = self.sources.iter().find(has_prefix) {
             return if route.contains(&source.name) { Ok(source) } else { Err(AuthnError::Source) };
         }
         let on_route = || self.sources.iter().filter(|source| route.contains(&source.name));

@@ -40,7 +40,7 @@ impl Default for TokenCacheLimits {
 /// The verified tokens of one worker. It outlives reloads: an entry names the source that verified it.
 #[derive(Debug)]
 pub struct TokenCache {
-    entries: RefCell<Cache<Box<str>, Entry, Weight, RandomState>>,
+    entries: RefCell<Cache<Box<[u8]>, Entry, Weight, RandomState>>,
     budgets: RefCell<Cache<ConnectionId, Budget>>,
 }
 
@@ -78,8 +78,8 @@ struct Weight {
     least: u64,
 }
 
-impl Weighter<Box<str>, Entry> for Weight {
-    fn weight(&self, token: &Box<str>, entry: &Entry) -> u64 {
+impl Weighter<Box<[u8]>, Entry> for Weight {
+    fn weight(&self, token: &Box<[u8]>, entry: &Entry) -> u64 {
         cost(token.len().saturating_add(entry.answer)).max(self.least)
     }
 }
@@ -99,11 +99,11 @@ impl TokenCache {
         Self { entries: RefCell::new(entries), budgets: RefCell::new(Cache::new(MOST_CONNECTIONS)) }
     }
 
-    pub(super) fn get<R>(&self, token: &str, read: impl FnOnce(&Entry) -> R) -> Option<R> {
+    pub(super) fn get<R>(&self, token: &[u8], read: impl FnOnce(&Entry) -> R) -> Option<R> {
         self.entries.borrow().get(token).map(read)
     }
 
-    pub(super) fn insert(&self, token: &str, entry: Entry) {
+    pub(super) fn insert(&self, token: &[u8], entry: Entry) {
         self.entries.borrow_mut().insert(token.into(), entry);
     }
 

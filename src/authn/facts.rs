@@ -9,7 +9,9 @@ use serde_json::Value;
 use super::binding;
 use super::error::{AuthnError, BindingFault};
 use super::settings::{Audiences, GroupsClaim, GroupsForm, TokenRules};
-use crate::identity::{Audience, ClaimForm, Claims, Confirmation, Issuer, Name, Principal, Scope, TokenFacts};
+use crate::identity::{
+    Audience, ClaimForm, Claims, Confirmation, Issuer, Name, Principal, Rendered, Scope, TokenFacts,
+};
 
 /// The claims of one token, with every registered one read in its type.
 pub(super) struct Registered {
@@ -94,6 +96,7 @@ impl Registered {
             id: text(&claims, "jti")?,
             confirmation: self.confirmation,
             claims,
+            recorded: Rendered::default(),
         })
     }
 }

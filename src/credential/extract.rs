@@ -1,10 +1,10 @@
 //! Takes the credential out of the request.
 
-use http::HeaderName;
 use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
+use http::{HeaderName, HeaderValue};
 
 use super::Credential;
-use crate::request::{Received, parameter_names};
+use crate::request::{Field, Received, parameter_names};
 use crate::route::{Authorization, Routed};
 
 /// A request without its credential, and the credential.
@@ -44,13 +44,11 @@ pub fn extract(mut routed: Routed) -> Result<Presented, CredentialError> {
     if routed.route().authorization == Authorization::Pass {
         return Ok(Presented { routed, credential: None });
     }
-    let repeated = |name| routed.request().headers().get_all(name).iter().nth(1).is_some();
-    if repeated(AUTHORIZATION) || repeated(DPOP) {
-        return Err(CredentialError::Ambiguous);
+    let authorization = take_only(&mut routed, Field::Authorization, &AUTHORIZATION)?;
+    let proof = take_only(&mut routed, Field::Dpop, &DPOP)?;
+    if routed.request().fields().has(Field::ProxyAuthorization) {
+        routed.take_header(&PROXY_AUTHORIZATION);
     }
-    let authorization = routed.take_header(&AUTHORIZATION);
-    let proof = routed.take_header(&DPOP);
-    routed.take_header(&PROXY_AUTHORIZATION);
     let credential = match (authorization, proof) {
         (Some(authorization), proof) => Some(Credential::parse(&authorization, proof.as_ref())?),
         (None, Some(_)) => return Err(CredentialError::Malformed),
@@ -74,6 +72,16 @@ impl Presented {
     pub(crate) fn into_parts(self) -> (Routed, Option<Credential>) {
         (self.routed, self.credential)
     }
+}
+
+/// The value of a field that may occur once.
+fn take_only(routed: &mut Routed, field: Field, name: &HeaderName) -> Result<Option<HeaderValue>, CredentialError> {
+    if !routed.request().fields().has(field) {
+        return Ok(None);
+    }
+    let headers = routed.request().headers();
+    let is_repeated = headers.keys_len() != headers.len() && headers.get_all(name).iter().nth(1).is_some();
+    if is_repeated { Err(CredentialError::Ambiguous) } else { Ok(routed.take_header(name)) }
 }
 
 /// Any spelling of the name that a server might read as `access_token`.

@@ -15,6 +15,11 @@ impl Token {
     pub fn expose(&self) -> &str {
         self.0.text()
     }
+
+    /// The text as it was sent: ASCII. Every call is a place where it could leak.
+    pub fn expose_bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
 }
 
 /// A DPoP proof (RFC 9449 section 4): three base64url parts. Verified by nobody yet.
@@ -40,9 +45,13 @@ impl Kept {
         if is_well_formed(bytes) { Ok(Self { field: field.clone(), from }) } else { Err(CredentialError::Malformed) }
     }
 
+    fn bytes(&self) -> &[u8] {
+        self.field.as_bytes().get(self.from..).unwrap_or_default()
+    }
+
     fn text(&self) -> &str {
         // Well-formed: all of it is ASCII.
-        self.field.as_bytes().get(self.from..).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Audience, Claims, Name, Principal, Scope};
+use super::{Audience, Claims, Name, Principal, Rendered, Scope};
 
 /// Who asks. Anonymity is a stated fact, never the absence of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct TokenFacts {
     pub confirmation: Option<Confirmation>,
     /// Every claim, for rules that name one by path.
     pub claims: Claims,
+    /// What records say of the token.
+    pub recorded: Rendered,
 }
 
 /// How a claim was found, beside the value that was read from it.

@@ -21,7 +21,7 @@ use super::settings::ClientPolicy;
 use super::stream::Transport;
 use super::workers::Phase;
 use crate::identity::PeerCertificate;
-use crate::request::{Connection, HttpVersion};
+use crate::request::{Connection, Derived, HttpVersion};
 
 /// Attends to one connection. What goes wrong outside of a request is reported, once.
 pub(super) async fn attend<S: Service>(
@@ -97,7 +97,7 @@ async fn welcome<S>(
         place.shakes_hands(arrived.client.get().ip());
         hall.crowd.evict_excess(arrived.client.get().ip(), hall.handshakes());
     }
-    let (id, listener) = (arrived.id, arrived.entrance.name.clone());
+    let (id, listener, derived) = (arrived.id, arrived.entrance.name.clone(), Derived::default());
     let (client, local, generation) = (arrived.client.get(), arrived.local.get(), opening.generation);
     let port = match &opening.door {
         OpenDoor::Tls(tls) => {
@@ -112,7 +112,7 @@ async fn welcome<S>(
                 }
                 (other, _) => other,
             };
-            let connection = Connection { id, listener, client, local, tls: Some(tls), peer, http };
+            let connection = Connection { id, listener, client, local, tls: Some(tls), peer, http, derived };
             let arrival = Arrival { connection, client: policy, standing, generation, redirect: None };
             return Ok((Transport::Tls(Box::new(stream)), arrival));
         }
@@ -120,7 +120,7 @@ async fn welcome<S>(
         OpenDoor::Redirect { port } => Some(*port),
     };
     let (peer, http) = (PeerCertificate::Absent, HttpVersion::Http1);
-    let connection = Connection { id, listener, client, local, tls: None, peer, http };
+    let connection = Connection { id, listener, client, local, tls: None, peer, http, derived };
     let arrival = Arrival { connection, client: ClientPolicy::Off, standing: None, generation, redirect: port };
     Ok((Transport::Plain(socket), arrival))
 }

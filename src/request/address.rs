@@ -36,7 +36,12 @@ impl AddressText {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        self.text.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The text: ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.text.get(..self.length).unwrap_or_default()
     }
 
     fn decimal(&mut self, octet: u8) {

@@ -8,12 +8,10 @@ use http::header::{ACCEPT, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use jiff::Timestamp;
 
-use super::{RequestId, TraceContext};
+use super::{Field, Fields, RequestId, TraceContext};
 
 /// Fetch Metadata: what a browser says about why it asks.
-const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// One request as it arrived. Nothing here has been judged: for answers and records, never for a decision.
 #[derive(Clone)]
@@ -30,6 +28,8 @@ pub struct Arrival {
     pub started: Instant,
     /// When it arrived, for records.
     pub at: Timestamp,
+    /// Which fields it came with.
+    pub(super) fields: Fields,
     /// As the header field states it, where the target does not.
     host: Option<HeaderValue>,
     target: Uri,
@@ -51,13 +51,15 @@ impl Arrival {
     pub fn of<B>(request: &http::Request<B>, at: Timestamp) -> Self {
         let headers = request.headers();
         let target = request.uri().clone();
+        let fields = Fields::of(headers);
         Self {
             id: RequestId::random(),
-            style: AnswerStyle::of(headers),
-            trace: TraceContext::of(headers),
+            style: AnswerStyle::of(headers, fields),
+            trace: TraceContext::of(headers, fields),
             method: request.method().clone(),
             started: Instant::now(),
             at,
+            fields,
             host: headers.get(HOST).cloned(),
             target,
         }
@@ -84,20 +86,19 @@ impl fmt::Debug for Arrival {
 
 impl AnswerStyle {
     /// Reads the style off the header fields (Fetch Metadata; gRPC over HTTP/2).
-    pub fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap, fields: Fields) -> Self {
         let starts_with = |value: &[u8], prefix: &[u8]| {
             value.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
-        if headers.get(CONTENT_TYPE).is_some_and(|value| starts_with(value.as_bytes(), b"application/grpc")) {
+        let of_grpc = |value: &HeaderValue| starts_with(value.as_bytes(), b"application/grpc");
+        if fields.has(Field::ContentType) && headers.get(CONTENT_TYPE).is_some_and(of_grpc) {
             return Self::Grpc;
         }
-        let navigates = match headers.get(SEC_FETCH_MODE) {
-            Some(mode) => mode.as_bytes() == b"navigate",
-            None => {
-                !headers.contains_key(SEC_FETCH_SITE)
-                    && !headers.contains_key(SEC_FETCH_DEST)
-                    && headers.get_all(ACCEPT).iter().any(accepts_page)
-            }
+        let navigates = if fields.has(Field::SecFetchMode) {
+            headers.get(SEC_FETCH_MODE).is_some_and(|mode| mode.as_bytes() == b"navigate")
+        } else {
+            let fetches = fields.has(Field::SecFetchSite) || fields.has(Field::SecFetchDest);
+            !fetches && fields.has(Field::Accept) && headers.get_all(ACCEPT).iter().any(accepts_page)
         };
         if navigates { Self::Page } else { Self::Problem }
     }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::identity::{Name, PeerCertificate};
+use super::authority::FirstNamed;
+use crate::identity::{Name, PeerCertificate, Rendered};
 
 /// The number of a connection within this process: the same in every record of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +35,18 @@ pub struct Connection {
     pub peer: PeerCertificate,
     /// What ALPN settled.
     pub http: HttpVersion,
+    /// What is worked out of it once.
+    pub derived: Derived,
+}
+
+/// What is worked out of a connection at its first request and serves all later ones. A copy of the connection, which may
+/// be changed, begins without it.
+#[derive(Clone, Debug, Default)]
+pub struct Derived {
+    /// What records say of the connection.
+    pub recorded: Rendered,
+    /// The host that its first request named.
+    pub(super) host: FirstNamed,
 }
 
 impl Connection {

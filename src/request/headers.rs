@@ -8,7 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
-use super::{HttpVersion, IntakeError};
+use super::{Field, Fields, HttpVersion, IntakeError};
 
 /// What is wrong with a header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +94,7 @@ static NEVER_LISTED: [HeaderName; 8] =
 static OF_CONNECTION: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
 
 /// Checks the fields one by one and removes those that only a proxy may set. Source addresses are read before this.
-pub(super) fn settle(headers: &mut HeaderMap, http: HttpVersion) -> Result<(), IntakeError> {
+pub(super) fn settle(headers: &mut HeaderMap, fields: Fields, http: HttpVersion) -> Result<(), IntakeError> {
     refuse_repeated(headers)?;
     let mut reserved = Vec::new();
     for (name, value) in headers.iter() {
@@ -108,19 +108,22 @@ pub(super) fn settle(headers: &mut HeaderMap, http: HttpVersion) -> Result<(), I
     for name in reserved {
         headers.remove(name);
     }
-    if let Some(expect) = headers.get(EXPECT)
+    if fields.has(Field::Expect)
+        && let Some(expect) = headers.get(EXPECT)
         && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
         return Err(fault(&EXPECT, HeaderFault::Malformed));
     }
     match http {
         HttpVersion::Http1 => {
-            settle_connection(headers)?;
-            refuse_second_cookie(headers)
+            settle_connection(headers, fields)?;
+            refuse_second_cookie(headers, fields)
         }
         HttpVersion::Http2 => {
-            refuse_connection_fields(headers)?;
-            join_cookies(headers);
+            refuse_connection_fields(headers, fields)?;
+            if fields.has(Field::Cookie) {
+                join_cookies(headers);
+            }
             Ok(())
         }
     }
@@ -128,7 +131,10 @@ pub(super) fn settle(headers: &mut HeaderMap, http: HttpVersion) -> Result<(), I
 
 /// Checks how the length of the body is stated (RFC 9112 section 6). What the HTTP layer has settled already, it has
 /// settled by closing the connection; the body is framed anew on the way to the upstream.
-pub(super) fn settle_framing(headers: &mut HeaderMap, version: Version) -> Result<(), IntakeError> {
+pub(super) fn settle_framing(headers: &mut HeaderMap, fields: Fields, version: Version) -> Result<(), IntakeError> {
+    if !fields.has(Field::TransferEncoding) && !fields.has(Field::ContentLength) {
+        return Ok(());
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let chunked = match (codings.next(), codings.next()) {
         (None, _) => false,
@@ -228,14 +234,15 @@ fn starts_with(name: &str, prefix: &str) -> bool {
 }
 
 /// What `Connection` lists leaves the request here, so that a rule never reads a field that the upstream will not see.
-fn settle_connection(headers: &mut HeaderMap) -> Result<(), IntakeError> {
-    if !headers.contains_key(CONNECTION) {
+fn settle_connection(headers: &mut HeaderMap, fields: Fields) -> Result<(), IntakeError> {
+    if !fields.has(Field::Connection) {
         return Ok(());
     }
     let mut listed = Vec::new();
     for field in headers.get_all(CONNECTION) {
         for option in field.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            if option.is_empty() {
+            // What most clients say, a field of the connection itself.
+            if option.is_empty() || option.eq_ignore_ascii_case(b"keep-alive") {
                 continue;
             }
             let name = HeaderName::from_bytes(option).map_err(|_| fault(&CONNECTION, HeaderFault::Malformed))?;
@@ -253,7 +260,18 @@ fn settle_connection(headers: &mut HeaderMap) -> Result<(), IntakeError> {
     Ok(())
 }
 
-fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), IntakeError> {
+fn refuse_connection_fields(headers: &HeaderMap, fields: Fields) -> Result<(), IntakeError> {
+    const FIELDS: [Field; 6] = [
+        Field::Connection,
+        Field::KeepAlive,
+        Field::ProxyConnection,
+        Field::Te,
+        Field::TransferEncoding,
+        Field::Upgrade,
+    ];
+    if !FIELDS.into_iter().any(|field| fields.has(field)) {
+        return Ok(());
+    }
     match OF_CONNECTION.iter().find(|name| **name != TE && headers.contains_key(*name)) {
         Some(name) => Err(fault(name, HeaderFault::ConnectionSpecific)),
         None if headers.get(TE).is_some_and(|value| value != "trailers") => Err(fault(&TE, HeaderFault::Malformed)),
@@ -261,7 +279,10 @@ fn refuse_connection_fields(headers: &HeaderMap) -> Result<(), IntakeError> {
     }
 }
 
-fn refuse_second_cookie(headers: &HeaderMap) -> Result<(), IntakeError> {
+fn refuse_second_cookie(headers: &HeaderMap, fields: Fields) -> Result<(), IntakeError> {
+    if !fields.has(Field::Cookie) {
+        return Ok(());
+    }
     match headers.get_all(COOKIE).iter().nth(1) {
         Some(_) => Err(fault(&COOKIE, HeaderFault::Repeated)),
         None => Ok(()),

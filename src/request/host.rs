@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// A host name or IP address: lower case, without port and without trailing dot, an IPv6 address in brackets.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Host(Box<str>);
+pub struct Host(Arc<str>);
 
 /// Why a text names no host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +108,7 @@ fn is_hex_number(label: &[u8]) -> bool {
 }
 
 /// Digits without a zero before them: one spelling for one port.
-pub(super) fn parse_port(text: &str) -> Result<u16, HostError> {
+fn parse_port(text: &str) -> Result<u16, HostError> {
     if text.starts_with('0') || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(HostError::Port);
     }

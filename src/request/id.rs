@@ -20,9 +20,14 @@ impl RequestId {
         self.0.as_str()
     }
 
+    /// The digits as they are sent: ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// The digits as the value of a header field.
     pub fn to_header(self) -> HeaderValue {
-        HeaderValue::from_str(self.as_str()).unwrap_or(HeaderValue::from_static(""))
+        HeaderValue::from_bytes(self.as_bytes()).unwrap_or(HeaderValue::from_static(""))
     }
 }
 
@@ -40,16 +45,20 @@ impl fmt::Debug for RequestId {
 
 /// `N` bytes in lower-case hexadecimal digits, kept as text: a request shows its numbers more often than it makes them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Hex<const N: usize>([[u8; 2]; N]);
+pub(super) struct Hex<const N: usize>(pub(super) [[u8; 2]; N]);
 
 impl<const N: usize> Hex<N> {
     pub(super) fn of(bytes: [u8; N]) -> Self {
         Self(bytes.map(|byte| [digit(byte >> 4), digit(byte & 0xf)]))
     }
 
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.0.as_flattened()
+    }
+
     pub(super) fn as_str(&self) -> &str {
         // Digits are text.
-        std::str::from_utf8(self.0.as_flattened()).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
 

@@ -4,17 +4,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::HOST;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use hyper::ext::Protocol;
 
-use super::host::parse_port;
 use super::target::{Target, settle_host};
 use super::{
-    Arrival, Body, CanonicalPath, Connection, HeaderFault, Host, HostError, IntakeSettings, PathError, QueryError,
-    RequestId, TargetError, TraceContext, headers, query, source_address,
+    Arrival, Body, CanonicalPath, Connection, Fields, HeaderFault, Host, HostError, IntakeSettings, PathError,
+    QueryError, RequestId, TargetError, TraceContext, headers, query, source_address,
 };
 
 /// A request that has one meaning. Its head and its body leave by value, in the rooms of this crate alone.
@@ -33,6 +31,7 @@ struct Meaning {
     path: CanonicalPath,
     asked_path: Option<CanonicalPath>,
     source: IpAddr,
+    fields: Fields,
     tunnels: bool,
 }
 
@@ -79,16 +78,17 @@ impl Received {
         settings: &IntakeSettings,
     ) -> Result<Self, IntakeError> {
         let (mut parts, body) = request.into_parts();
-        measure(&parts, settings)?;
+        let fields = arrival.fields;
+        debug_assert_eq!(fields, Fields::of(&parts.headers), "another request arrived than is taken in");
+        measure(&parts, fields, settings)?;
         let target = Target::of(&parts, &connection)?;
-        headers::settle_framing(&mut parts.headers, parts.version)?;
-        let (host, port) = settle_host(&parts, connection.http)?;
+        headers::settle_framing(&mut parts.headers, fields, parts.version)?;
+        let (host, port) = settle_host(&mut parts, &connection)?;
         let path = CanonicalPath::parse(target.verbatim.path())?;
         query::inspect(target.verbatim.query())?;
         let source = source_address(connection.client.ip(), &parts.headers, &settings.trusted_proxies);
-        headers::settle(&mut parts.headers, connection.http)?;
-        state_host(&mut parts.headers, &host, port);
-        arrival.trace.settle(&mut parts.headers);
+        headers::settle(&mut parts.headers, fields, connection.http)?;
+        arrival.trace.settle(&mut parts.headers, fields);
         let Target { verbatim, tunnels } = target;
         // From here on there is one statement of the host, and the target is a path.
         parts.uri = Uri::from(verbatim);
@@ -105,6 +105,7 @@ impl Received {
             path,
             asked_path,
             source,
+            fields,
             tunnels,
         })))
     }
@@ -165,6 +166,11 @@ impl Received {
         &self.0.parts.headers
     }
 
+    /// Which fields it arrived with.
+    pub(crate) fn fields(&self) -> Fields {
+        self.0.fields
+    }
+
     /// The connection that it came over.
     pub fn connection(&self) -> &Arc<Connection> {
         &self.0.connection
@@ -211,30 +217,10 @@ impl fmt::Debug for Received {
     }
 }
 
-fn measure(parts: &Parts, settings: &IntakeSettings) -> Result<(), IntakeError> {
+fn measure(parts: &Parts, fields: Fields, settings: &IntakeSettings) -> Result<(), IntakeError> {
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let fields: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let fits = target <= settings.max_target_bytes
         && parts.headers.len() <= settings.max_header_fields
-        && target.saturating_add(fields) <= settings.max_head_bytes;
+        && target.saturating_add(fields.bytes()) <= settings.max_head_bytes;
     if fits { Ok(()) } else { Err(IntakeError::HeadTooLarge) }
-}
-
-/// The upstream is told the host that was decided on, in the one spelling that it was decided in.
-fn state_host(headers: &mut HeaderMap, host: &Host, port: Option<u16>) {
-    // Nearly every client spells it so already: then there is nothing to write.
-    let stated = headers.get(HOST).and_then(|stated| stated.to_str().ok()?.strip_prefix(host.as_str()));
-    let is_spelled_so = match (stated, port) {
-        (Some(rest), Some(port)) => rest.strip_prefix(':').is_some_and(|digits| parse_port(digits) == Ok(port)),
-        (Some(rest), None) => rest.is_empty(),
-        (None, _) => false,
-    };
-    if is_spelled_so {
-        return;
-    }
-    let text = port.map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
-    // A host is ASCII without controls and always makes a header value.
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(HOST, value);
-    }
 }

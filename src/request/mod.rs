@@ -5,8 +5,10 @@
 
 mod address;
 mod arrival;
+mod authority;
 mod body;
 mod connection;
+mod fields;
 mod headers;
 mod host;
 mod id;
@@ -23,7 +25,7 @@ mod trace;
 pub use address::AddressText;
 pub use arrival::{AnswerStyle, Arrival};
 pub use body::Body;
-pub use connection::{Connection, ConnectionId, HostProfiles, HttpVersion, TlsFacts};
+pub use connection::{Connection, ConnectionId, Derived, HostProfiles, HttpVersion, TlsFacts};
 pub use headers::HeaderFault;
 pub use host::{Host, HostError};
 pub use id::RequestId;
@@ -35,6 +37,7 @@ pub use source::{parse_element as parse_forwarded_for, source_address};
 pub use target::{FragmentCutOff, TargetError};
 pub use trace::TraceContext;
 
+pub(crate) use fields::{Field, Fields};
 pub(crate) use headers::{is_for_routes, is_reserved};
 pub(crate) use path::decode;
 pub(crate) use query::parameter_names;

@@ -1,9 +1,9 @@
 //! The form of the request target (RFC 9112 section 3.2, RFC 9113 section 8.3.1) and the one host that it names.
 
+use http::Method;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Method};
 use hyper::ext::Protocol;
 
 use super::{Connection, Host, HostError, HttpVersion, IntakeError, PathError};
@@ -77,22 +77,28 @@ pub(crate) fn is_served(method: &Method) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-' || byte == b'_')
 }
 
-/// The one host that target and `Host` field name. Where both name one, they must agree.
-pub(super) fn settle_host(parts: &Parts, http: HttpVersion) -> Result<(Host, Option<u16>), IntakeError> {
+/// The one host that target and `Host` field name, which from here on the field states in one spelling. Where both name
+/// one, they must agree.
+pub(super) fn settle_host(parts: &mut Parts, connection: &Connection) -> Result<(Host, Option<u16>), IntakeError> {
+    let known = &connection.derived.host;
     let mut fields = parts.headers.get_all(HOST).iter();
     let field = fields.next();
     if fields.next().is_some() {
         return Err(HostError::Several.into());
     }
-    let field = field.map(HeaderValue::as_bytes);
     let authority = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
-    match (authority, field) {
+    let named = match (authority, field) {
         (Some(authority), Some(field)) => {
-            let (named, stated) = (Host::parse_authority(authority)?, Host::parse_authority(field)?);
-            if named == stated { Ok(named) } else { Err(HostError::Conflict.into()) }
+            let (named, stated) = (known.read(authority)?, known.read(field.as_bytes())?);
+            if named == stated { named } else { return Err(HostError::Conflict.into()) }
         }
-        (Some(authority), None) if http == HttpVersion::Http2 => Ok(Host::parse_authority(authority)?),
-        (None, Some(field)) => Ok(Host::parse_authority(field)?),
-        (_, None) => Err(HostError::Missing.into()),
+        (Some(authority), None) if connection.http == HttpVersion::Http2 => known.read(authority)?,
+        (None, Some(field)) => known.read(field.as_bytes())?,
+        (_, None) => return Err(HostError::Missing.into()),
+    };
+    let meaning = (named.host.clone(), named.port);
+    if field != Some(&named.field) {
+        parts.headers.insert(HOST, named.into_owned().field);
     }
+    Ok(meaning)
 }

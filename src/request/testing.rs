@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Request;
 use jiff::Timestamp;
 
-use super::{Arrival, Body, Connection, ConnectionId, HttpVersion, IntakeError, IntakeSettings, Received};
+use super::{Arrival, Body, Connection, ConnectionId, Derived, HttpVersion, IntakeError, IntakeSettings, Received};
 use crate::identity::{Name, PeerCertificate};
 
 /// A connection without TLS from 192.0.2.1.
@@ -18,6 +18,7 @@ pub(crate) fn connection(http: HttpVersion) -> Connection {
         tls: None,
         peer: PeerCertificate::Absent,
         http,
+        derived: Derived::default(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::id::{Hex, random_bytes};
+use super::{Field, Fields};
 
 /// The `traceparent` of one request, kept as its 55 characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,10 @@ const MOST_STATE: usize = 512;
 
 impl TraceContext {
     /// Keeps the trace that the header fields state, or begins one.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(super) fn of(headers: &HeaderMap, fields: Fields) -> Self {
+        if !fields.has(Field::TraceParent) {
+            return Self::begin();
+        }
         let mut stated = headers.get_all(TRACEPARENT).iter();
         match (stated.next(), stated.next()) {
             (Some(only), None) => Self::parse(only.as_bytes()).unwrap_or_else(Self::begin),
@@ -55,15 +59,17 @@ impl TraceContext {
     }
 
     fn begin() -> Self {
-        let (trace, parent) = (Hex::<16>::of(random_bytes()), Hex::<8>::of(random_bytes()));
+        // One draw for both numbers.
+        let Hex([trace @ .., p0, p1, p2, p3, p4, p5, p6, p7]) = Hex::<24>::of(random_bytes());
+        let parent = [p0, p1, p2, p3, p4, p5, p6, p7];
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        let mut write = |from: usize, digits: &str| {
-            for (to, digit) in text.iter_mut().skip(from).zip(digits.bytes()) {
-                *to = digit;
-            }
-        };
-        write(3, trace.as_str());
-        write(36, parent.as_str());
+        let [_, _, _, rest @ ..] = &mut text;
+        if let Some((id, [_, rest @ ..])) = rest.split_first_chunk_mut::<32>()
+            && let Some((parent_id, _)) = rest.split_first_chunk_mut::<16>()
+        {
+            id.copy_from_slice(trace.as_flattened());
+            parent_id.copy_from_slice(parent.as_flattened());
+        }
         Self { text, kept: false }
     }
 
@@ -74,8 +80,8 @@ impl TraceContext {
     }
 
     /// The trace, as 32 lower-case hexadecimal digits.
-    pub fn trace_id(&self) -> &str {
-        self.as_str().get(3..35).unwrap_or_default()
+    pub fn trace_id(&self) -> &[u8] {
+        self.text.get(3..35).unwrap_or_default()
     }
 
     /// The span that asks, as 16 lower-case hexadecimal digits.
@@ -95,8 +101,8 @@ impl TraceContext {
     }
 
     /// Makes the header fields say what this context says: one `traceparent`, at most one `tracestate`.
-    pub(super) fn settle(&self, headers: &mut HeaderMap) {
-        let state = if self.kept { joined_state(headers) } else { None };
+    pub(super) fn settle(&self, headers: &mut HeaderMap, fields: Fields) {
+        let state = if self.kept && fields.has(Field::TraceState) { joined_state(headers) } else { None };
         if !self.kept || headers.get(TRACEPARENT).is_none_or(|stated| stated.len() != 55) {
             // Digits and hyphens always make a header value.
             if let Ok(value) = HeaderValue::from_bytes(&self.text) {
@@ -105,7 +111,8 @@ impl TraceContext {
         }
         match state {
             Some(state) => drop(headers.insert(TRACESTATE, state)),
-            None => drop(headers.remove(TRACESTATE)),
+            None if fields.has(Field::TraceState) => drop(headers.remove(TRACESTATE)),
+            None => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use portcullis::credential::{Credential, CredentialError, extract};
 use portcullis::identity::{Name, PeerCertificate};
 use portcullis::request::{
-    Arrival, Body, CanonicalPath, Connection, ConnectionId, Host, HostProfiles, HttpVersion, IntakeError,
+    Arrival, Body, CanonicalPath, Connection, ConnectionId, Derived, Host, HostProfiles, HttpVersion, IntakeError,
     IntakeSettings, PathForms, Received, TlsFacts,
 };
 use portcullis::route::{Authorization, HostPattern, Methods, PathPattern, Resolved, Route, RouteError, Routes};
@@ -35,6 +35,7 @@ pub(crate) fn connection(http: HttpVersion) -> Connection {
         }),
         peer: PeerCertificate::Absent,
         http,
+        derived: Derived::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Revocation, Revocations, RevokeError};
-use crate::identity::{ClaimForm, Claims, Issuer, Name, Principal, TokenFacts};
+use crate::identity::{ClaimForm, Claims, Issuer, Name, Principal, Rendered, TokenFacts};
 use crate::state::StateDirectory;
 
 fn at(seconds: i64) -> Timestamp {
@@ -133,5 +133,6 @@ fn facts() -> TokenFacts {
         id: None,
         confirmation: None,
         claims: Claims::parse(b"{}").unwrap(),
+        recorded: Rendered::default(),
     }
 }

@@ -11,7 +11,7 @@ use super::super::fault::Located;
 use super::super::reader::{Table, Value, closest};
 use super::names::Names;
 use super::peer::fingerprint;
-use crate::identity::{ClaimForm, Claims, Name, PeerFacts, Principal, Reason, Scope, SpiffeId, TokenFacts};
+use crate::identity::{ClaimForm, Claims, Name, PeerFacts, Principal, Reason, Rendered, Scope, SpiffeId, TokenFacts};
 use crate::policy::case::Case;
 use crate::policy::trial::{Expected, Trial};
 use crate::request::{CanonicalPath, Host};
@@ -154,6 +154,7 @@ fn read_token(table: &Table<'_>, names: &Names<'_>, now: Timestamp) -> Option<To
         id: None,
         confirmation: None,
         claims: Claims::from(claims),
+        recorded: Rendered::default(),
     })
 }
 

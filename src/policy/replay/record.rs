@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::identity::{ClaimForm, Claims, Issuer, Name, PeerFacts, Principal, Reason, SpiffeId, TokenFacts};
+use crate::identity::{ClaimForm, Claims, Issuer, Name, PeerFacts, Principal, Reason, Rendered, SpiffeId, TokenFacts};
 use crate::policy::case::Case;
 use crate::policy::rules::Criterion;
 use crate::policy::rules::criterion::{PeerCriterion, RequestCriterion, SubjectCriterion};
@@ -190,6 +190,7 @@ fn token(value: &Value) -> Option<TokenFacts> {
         id: text("token_id").map(Into::into),
         confirmation: None,
         claims: Claims::from(serde_json::Map::new()),
+        recorded: Rendered::default(),
     })
 }
 

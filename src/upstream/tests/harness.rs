@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use crate::credential::Credential;
-use crate::identity::{Claims, Issuer, Name, PeerFacts, Principal, TokenFacts};
+use crate::identity::{Claims, Issuer, Name, PeerFacts, Principal, Rendered, TokenFacts};
 use crate::lease::{Ended, Lease};
 use crate::request::{self, RequestId};
 use crate::upstream::error::StreamError;
@@ -85,6 +85,7 @@ pub(in crate::upstream) fn token(sub: &str, claims: serde_json::Value) -> TokenF
         id: None,
         confirmation: None,
         claims: Claims::parse(claims.to_string().as_bytes()).unwrap(),
+        recorded: Rendered::default(),
     }
 }
 

@@ -15,7 +15,8 @@ use portcullis::credential::{Presented, extract};
 use portcullis::identity::{Audience, Issuer, Name, PeerCertificate};
 use portcullis::outbound::{Endpoint, OutboundSettings, PlainHttp};
 use portcullis::request::{
-    Arrival, Body, Connection, ConnectionId, HostProfiles, HttpVersion, IntakeSettings, PathForms, Received, TlsFacts,
+    Arrival, Body, Connection, ConnectionId, Derived, HostProfiles, HttpVersion, IntakeSettings, PathForms, Received,
+    TlsFacts,
 };
 use portcullis::route::{
     Authorization, Binding, HostPattern, Methods, PathPattern, PrefixRewrite, Resolved, Route, Routes,
@@ -168,6 +169,7 @@ fn connection(peer: PeerCertificate) -> Connection {
         }),
         peer,
         http: HttpVersion::Http1,
+        derived: Derived::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::compile::Compiler;
 use super::environment::{Env, FUEL, Fuel, Root};
 use super::{Expression, Schema, cost, typed};
 use crate::identity::{
-    Audience, ClaimForm, Claims, Issuer, Name, PathParams, PeerFacts, Principal, Scope, SpiffeId, TokenFacts,
+    Audience, ClaimForm, Claims, Issuer, Name, PathParams, PeerFacts, Principal, Rendered, Scope, SpiffeId, TokenFacts,
 };
 use crate::policy::rules::{Facts, RequestFacts};
 
@@ -63,6 +63,7 @@ impl World {
             id: None,
             confirmation: None,
             claims: Claims::parse(claims).unwrap(),
+            recorded: Rendered::default(),
         };
         let peer = PeerFacts {
             trust: Name::new("corp"),
