@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+
 use crate::admin::AdminSettings;
 use crate::audit::AuditSettings;
 use crate::authn::TokenSources;
@@ -25,7 +27,7 @@ pub struct Settings {
     /// What connections may cost.
     pub limits: listener::Limits,
     /// How each listener's requests are taken in.
-    pub intake: HashMap<Name, IntakeSettings>,
+    pub intake: HashMap<Name, IntakeSettings, RandomState>,
     /// Where they lead.
     pub routes: Arc<Routes>,
     /// Who vouches for tokens.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::authn::Authenticator;
 use crate::identity::Name;
 use crate::policy::Policy;
@@ -14,7 +16,7 @@ use crate::upstream::Upstreams;
 /// once and sees one configuration from end to end.
 pub struct Snapshot {
     /// How each listener's requests are taken in.
-    pub intake: HashMap<Name, IntakeSettings>,
+    pub intake: HashMap<Name, IntakeSettings, RandomState>,
     /// Where they lead.
     pub routes: Arc<Routes>,
     /// Who they come from.

@@ -54,7 +54,7 @@ mod tests {
                 ("a.example", "a.example", None, "a.example"),
                 ("a.example:8443", "a.example", Some(8443), "a.example:8443"),
                 ("b.example.", "b.example", None, "b.example"),
-                ("a.exampl", "a.exampl", None, "a.exampl"),
+                ("a.exam", "a.exam", None, "a.exam"),
             ] {
                 let read = first.read(stated.as_bytes()).unwrap();
                 assert_eq!((read.host.as_str(), read.port, &read.field), (host, port, &field.parse().unwrap()));
