@@ -119,7 +119,7 @@ impl Gateway {
         trail: &mut Trail,
     ) -> Result<Answer, Rejection> {
         let snapshot = self.snapshot.load_full();
-        let now = trail.arrival().at;
+        let (now, started) = (trail.arrival().at, trail.arrival().started.into());
         let intake = snapshot.intake.get(&connection.listener).ok_or(Rejection::Internal)?;
         let received = Received::intake(request, connection, trail.arrival(), intake)?;
         trail.received(&received);
@@ -137,6 +137,6 @@ impl Gateway {
         if !trail.reserve() {
             return Err(Rejection::AuditUnavailable);
         }
-        Ok(Answer::Forwarded(self.pools.forward(allowed, &snapshot.upstreams, &self.leases, now).await?))
+        Ok(Answer::Forwarded(self.pools.forward(allowed, &snapshot.upstreams, &self.leases, (now, started)).await?))
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::rc::{Rc, Weak};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::{Lease, Terms};
 use crate::identity::PeerCheck;
@@ -26,8 +27,9 @@ impl Leases {
         Self { open: RefCell::default(), judge: Rc::new(judge) }
     }
 
-    /// A lease over `grant`, which was decided `now` for a client whose certificate `peer` asks about.
-    pub fn open(&self, grant: Grant, peer: Option<PeerCheck>, now: Timestamp) -> Rc<Lease> {
+    /// A lease over `grant`, which was decided as of `now`, on either clock, for a client whose certificate `peer` asks
+    /// about.
+    pub fn open(&self, grant: Grant, peer: Option<PeerCheck>, now: (Timestamp, Instant)) -> Rc<Lease> {
         let expires_at = grant.expires_at();
         let terms = Terms::Granted { grant: RefCell::new(grant), judge: self.judge.clone() };
         let lease = Rc::new(Lease::new(terms, peer, expires_at, now));

@@ -68,7 +68,7 @@ enum Terms {
 }
 
 impl Lease {
-    fn new(terms: Terms, peer: Option<PeerCheck>, expires_at: Option<Timestamp>, now: Timestamp) -> Self {
+    fn new(terms: Terms, peer: Option<PeerCheck>, expires_at: Option<Timestamp>, now: (Timestamp, Instant)) -> Self {
         let deadline = Cell::new(instant(expires_at, now, LEAST));
         Self { terms, peer, deadline, ended: Cell::new(None), waiting: RefCell::default() }
     }
@@ -95,7 +95,7 @@ impl Lease {
                     Renewal::Ended(reason) => self.end(reason),
                     Renewal::Renewed(terms) => {
                         // A judge that renews what has expired would be asked again at once, and again: not for a second.
-                        self.deadline.set(instant(terms.expires_at(), now, Duration::from_secs(1)));
+                        self.deadline.set(instant(terms.expires_at(), (now, Instant::now()), Duration::from_secs(1)));
                         grant.replace(terms);
                     }
                 }
@@ -157,10 +157,10 @@ impl Lease {
     }
 }
 
-/// A moment of the wall clock on the clock that never steps, at least `least` away.
-fn instant(at: Option<Timestamp>, now: Timestamp, least: Duration) -> Option<Instant> {
-    let left = Duration::try_from(at?.duration_since(now)).unwrap_or_default().max(least);
-    Instant::now().checked_add(left)
+/// A moment of the wall clock on the clock that never steps, at least `least` after `now` on both.
+fn instant(at: Option<Timestamp>, now: (Timestamp, Instant), least: Duration) -> Option<Instant> {
+    let left = Duration::try_from(at?.duration_since(now.0)).unwrap_or_default().max(least);
+    now.1.checked_add(left)
 }
 
 impl fmt::Debug for Lease {
@@ -173,7 +173,7 @@ impl fmt::Debug for Lease {
 impl Lease {
     /// A lease over nothing, for tests of what leases end.
     pub(crate) fn until(expires_at: Option<Timestamp>, now: Timestamp) -> std::rc::Rc<Self> {
-        std::rc::Rc::new(Self::new(Terms::Fixed, None, expires_at, now))
+        std::rc::Rc::new(Self::new(Terms::Fixed, None, expires_at, (now, Instant::now())))
     }
 
     pub(crate) fn end_for(&self, reason: Reason) {

@@ -47,7 +47,7 @@ async fn a_lease_ends_when_the_certificate_no_longer_counts_and_not_before() {
     let now = Timestamp::now();
     let gone = now.checked_add(SignedDuration::from_secs(5)).unwrap();
     let check = PeerCheck::new(move |at| if at < gone { Ok(()) } else { Err(PeerRefusal::Revoked) });
-    let lease = Lease::new(Terms::Fixed, Some(check), None, now);
+    let lease = Lease::new(Terms::Fixed, Some(check), None, (now, Instant::now()));
     lease.review_peer(now);
     assert_eq!(lease.ended(Instant::now()), None);
     lease.review_peer(gone);

@@ -86,7 +86,7 @@ impl Lookout {
 
     /// These bytes came next.
     pub(super) fn see(&mut self, bytes: &[u8]) {
-        if bytes.contains(&b'#') || self.tail.contains(&b'#') {
+        if has_hash(bytes) || has_hash(&self.tail) {
             self.tail.extend_from_slice(bytes);
             self.search();
             return self.trim();
@@ -148,11 +148,16 @@ const fn is_break(byte: &u8) -> bool {
     *byte <= b' ' || *byte == 0x7f
 }
 
+/// Without a way out in the middle, so that many bytes are looked at in one step.
+fn has_hash(bytes: &[u8]) -> bool {
+    bytes.iter().fold(false, |any, byte| any | (*byte == b'#'))
+}
+
 fn last_break(bytes: &[u8]) -> Option<usize> {
     let mut end = bytes.len();
     for block in bytes.rchunks(64) {
         end -= block.len();
-        // Without a way out in the middle, so that many bytes are looked at in one step.
+        // In one step, again.
         if block.iter().fold(false, |any, byte| any | is_break(byte)) {
             return block.iter().rposition(is_break).map(|at| end + at);
         }

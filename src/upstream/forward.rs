@@ -84,7 +84,7 @@ type Answer = (Response<Incoming>, Hold, Watch);
 
 impl Exchange {
     /// Takes an admitted request apart. This is the only way from a decision to a service.
-    pub(super) fn of(allowed: Allowed, leases: &Leases, now: Timestamp) -> Self {
+    pub(super) fn of(allowed: Allowed, leases: &Leases, now: (Timestamp, Instant)) -> Self {
         let (identified, grant) = allowed.into_parts();
         let peer = identified.peer().cloned();
         let (routed, token, credential) = identified.into_parts();
@@ -110,7 +110,7 @@ impl Exchange {
             owned: grant.owned_headers().to_vec(),
             granted: grant.headers().to_vec(),
             lease: leases.open(grant, check, now),
-            at: now,
+            at: now.0,
         }
     }
 
@@ -121,7 +121,8 @@ impl Exchange {
         upstreams: &'a Upstreams,
     ) -> impl Future<Output = Result<Forwarded, ForwardError>> + use<'a> {
         let settings = upstreams.find(&self.upstream).map(|upstream| &upstream.settings);
-        let total = settings.and_then(|settings| Instant::now().checked_add(settings.timeouts.total?));
+        let total = settings.and_then(|settings| settings.timeouts.total);
+        let total = total.and_then(|total| Instant::now().checked_add(total));
         // Before the future is made, which would have room for both.
         let prepared = match settings.filter(|settings| settings.token_exchange.is_some()) {
             None => Either::Left(ready(self.prepare(pools, upstreams, total, None))),

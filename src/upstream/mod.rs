@@ -44,6 +44,7 @@ use std::sync::Arc;
 use http::Response;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use self::assertion::Assertions;
 pub use self::assertion::{AssertionError, AssertionSettings, Signer};
@@ -89,7 +90,7 @@ impl Pools {
         Self::default()
     }
 
-    /// Forwards an admitted request and gives the answer's head as soon as it is there.
+    /// Forwards a request that was admitted as of `now`, on either clock, and gives the answer's head as soon as it is there.
     ///
     /// # Errors
     /// [`ForwardError`] when there is no answer. Dropping the future takes the request back: its connection is closed.
@@ -98,7 +99,7 @@ impl Pools {
         allowed: Allowed,
         upstreams: &'a Upstreams,
         leases: &Leases,
-        now: Timestamp,
+        now: (Timestamp, Instant),
     ) -> impl Future<Output = Result<Forwarded, ForwardError>> + use<'a> {
         Exchange::of(allowed, leases, now).run(self, upstreams)
     }

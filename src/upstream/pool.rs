@@ -98,8 +98,8 @@ impl Hold {
         self.pool.timers.borrow_mut().pop()
     }
 
-    /// The exchange has ended cleanly; its timer is for the next one.
-    pub(super) fn give_back(self, timer: Option<Timer>) {
+    /// The exchange has ended cleanly, at `now`; its timer is for the next one.
+    pub(super) fn give_back(self, timer: Option<Timer>, now: Instant) {
         let Self { connection, sending, pool, .. } = self;
         let mut timers = pool.timers.borrow_mut();
         if timers.len() < pool.limits.idle {
@@ -109,7 +109,7 @@ impl Hold {
         if let Held::Http1(line) = connection
             && sending.is_none_or(|progress| progress.whole())
         {
-            pool.keep(*line);
+            pool.keep(*line, now);
         }
     }
 }
@@ -250,8 +250,7 @@ impl Pool {
         Some(Stream(free.clone()))
     }
 
-    fn keep(self: Rc<Self>, line: Line) {
-        let now = Instant::now();
+    fn keep(self: Rc<Self>, line: Line, now: Instant) {
         if line.sender.send.is_closed() || now.duration_since(line.opened) >= self.limits.age {
             return;
         }

@@ -48,7 +48,9 @@ impl Upgrade {
             let along = std::mem::take(&mut parts.extensions);
             return Ok(Some(Self { client, key: random_key()?, bridged: true, along }));
         }
-        let wished = parts.method == Method::GET
+        // The library has looked for an upgrade already: most requests have none.
+        let wished = parts.extensions.get::<OnUpgrade>().is_some()
+            && parts.method == Method::GET
             && has_token(&parts.headers, CONNECTION, b"upgrade")
             && has_token(&parts.headers, UPGRADE, b"websocket")
             && http_body::Body::is_end_stream(body);

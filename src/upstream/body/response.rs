@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::watch::Watch;
 use crate::upstream::error::StreamError;
@@ -27,7 +28,7 @@ struct Streaming {
 impl Body {
     pub(in crate::upstream) fn new(incoming: Incoming, mut watch: Watch, hold: Hold) -> Self {
         if incoming.is_end_stream() {
-            hold.give_back(watch.take_timer());
+            hold.give_back(watch.take_timer(), Instant::now());
             return Self(None);
         }
         Self(Some(Streaming { incoming, watch, hold: Some(hold) }))
@@ -42,23 +43,29 @@ impl Streaming {
                 Poll::Ready(cut) => Err(cut),
             },
             Poll::Ready(None) => {
-                self.ended();
+                self.ended(Instant::now());
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => Err(StreamError::Connection(error)),
-            Poll::Ready(Some(Ok(frame))) => self.watch.moved().map(|_| without_hop_by_hop(frame)),
+            Poll::Ready(Some(Ok(frame))) => self.passes(frame),
         };
         if outcome.is_err() {
             self.hold = None;
-        } else if self.incoming.is_end_stream() {
-            self.ended();
         }
         Poll::Ready(Some(outcome))
     }
 
-    fn ended(&mut self) {
+    fn passes(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, StreamError> {
+        let now = self.watch.moved()?;
+        if self.incoming.is_end_stream() {
+            self.ended(now);
+        }
+        Ok(without_hop_by_hop(frame))
+    }
+
+    fn ended(&mut self, now: Instant) {
         if let Some(hold) = self.hold.take() {
-            hold.give_back(self.watch.take_timer());
+            hold.give_back(self.watch.take_timer(), now);
         }
     }
 }

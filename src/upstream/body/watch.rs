@@ -63,9 +63,9 @@ impl Watch {
 
     /// Nothing has come: ready when that has lasted too long.
     pub(in crate::upstream) fn waits(&mut self, context: &mut Context<'_>) -> Poll<StreamError> {
-        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        let mut now = Instant::now();
+        let since = *self.waiting_since.get_or_insert(now);
         loop {
-            let now = Instant::now();
             if let Some(cut) = self.past(now) {
                 return Poll::Ready(cut);
             }
@@ -83,6 +83,7 @@ impl Watch {
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
+            now = Instant::now();
         }
     }
 

@@ -68,7 +68,8 @@ fn text_of<'a>(
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(items)) => {
                 let items = items.iter().map(|item| scalar(item).ok_or(())).collect::<Result<Vec<_>, _>>()?;
-                joined(items.iter().map(|item| &**item), separator)
+                let text = joined(items.iter().map(|item| &**item), separator)?;
+                Ok(text.map(|text| Cow::Owned(text.into_owned())))
             }
             Some(single) => scalar(single).map(Some).ok_or(()),
         },
@@ -90,18 +91,21 @@ fn scalar(value: &Value) -> Option<Cow<'_, str>> {
 }
 
 /// Elements in one field; none is no field at all, which is what an empty list means to the service.
-fn joined<'a, 'e>(elements: impl Iterator<Item = &'e str>, separator: char) -> Result<Option<Cow<'a, str>>, ()> {
-    let mut text = String::with_capacity(64);
+fn joined<'a>(elements: impl Iterator<Item = &'a str>, separator: char) -> Result<Option<Cow<'a, str>>, ()> {
+    let mut text = Cow::Borrowed("");
     for element in elements {
         if element.contains(separator) || !is_encodable(element) {
             return Err(());
         }
-        if !text.is_empty() {
+        if text.is_empty() {
+            text = Cow::Borrowed(element);
+        } else {
+            let text = text.to_mut();
             text.push(separator);
+            text.push_str(element);
         }
-        text.push_str(element);
     }
-    Ok(Some(text).filter(|text| !text.is_empty()).map(Cow::Owned))
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 fn encode(text: Cow<'_, str>) -> Option<HeaderValue> {

@@ -7,7 +7,7 @@ mod names;
 mod origin;
 mod reserved;
 
-use http::header::{AUTHORIZATION, HOST, TE};
+use http::header::{AUTHORIZATION, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) use self::identity::LONGEST;
@@ -40,14 +40,10 @@ pub(super) struct Journey<'a> {
 impl Journey<'_> {
     /// Makes the client's header fields the service's.
     pub(super) fn walk(self, headers: &mut HeaderMap) -> Result<(), ForwardError> {
-        let trailers_wanted = wants_trailers(headers);
-        self.reserved.strip(headers, self.owned);
-        headers.remove(HOST);
         // A service that has tokens of its own never sees a client's.
-        if !self.pass_authorization || self.settings.token_exchange.is_some() {
-            headers.remove(AUTHORIZATION);
-            headers.remove(DPOP);
-        }
+        let passes = self.pass_authorization && self.settings.token_exchange.is_none();
+        let withheld = if passes { &[][..] } else { &[AUTHORIZATION, DPOP] };
+        let takes_trailers = self.reserved.strip(headers, self.owned, withheld);
         apply(&self.settings.request_headers, headers);
         headers.extend(self.granted);
         origin::set(headers, self.settings.origin, self.origin);
@@ -55,7 +51,7 @@ impl Journey<'_> {
         if let Some(authorization) = self.authorization {
             headers.insert(AUTHORIZATION, authorization);
         }
-        if trailers_wanted {
+        if takes_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
         Ok(())
@@ -78,10 +74,4 @@ fn apply(rules: &HeaderRules, headers: &mut HeaderMap) {
     for (name, value) in &rules.add {
         headers.append(name.clone(), value.clone());
     }
-}
-
-fn wants_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    })
 }

@@ -5,8 +5,8 @@
 
 use std::sync::LazyLock;
 
-use http::header::{CONNECTION, HOST};
-use http::{HeaderMap, HeaderName};
+use http::header::{CONNECTION, HOST, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::names::Names;
 use crate::request;
@@ -74,18 +74,28 @@ impl Reserved {
     }
 
     /// Takes out of a request's head all that a client must not say: what belongs to its connection, what `Connection`
-    /// names, and what only the gateway says; `owned` are the names that rules set or remove.
-    pub(in crate::upstream) fn strip(&self, headers: &mut HeaderMap, owned: &[HeaderName]) {
-        remove_named_by_connection(headers);
+    /// names, what only the gateway says, and `withheld`; `owned` are the names that rules set or remove. Whether the
+    /// client takes trailers.
+    pub(in crate::upstream) fn strip(
+        &self,
+        headers: &mut HeaderMap,
+        owned: &[HeaderName],
+        withheld: &[HeaderName],
+    ) -> bool {
         let owned = Names::of(owned.iter().map(HeaderName::as_str));
-        retain(headers, |name| !self.holds(name) && !owned.hold(name));
+        let mut takes_trailers = false;
+        sift(headers, |name, value| {
+            takes_trailers |= name == TE && says_trailers(value);
+            self.holds(name) || owned.hold(name) || withheld.contains(name)
+        });
+        takes_trailers
     }
 
     /// Takes out of a request's trailers what may not stand there: many services read trailers as if they were fields of
     /// the head.
     pub(in crate::upstream) fn strip_trailers(&self, trailers: &mut HeaderMap, owned: &[HeaderName]) {
         let owned = Names::of(owned.iter().map(HeaderName::as_str));
-        retain(trailers, |name| !self.holds(name) && !owned.hold(name) && !TRAILERS.hold(name));
+        sift(trailers, |name, _| self.holds(name) || owned.hold(name) || TRAILERS.hold(name));
     }
 
     /// Whether only the gateway may set the field.
@@ -105,43 +115,47 @@ pub fn is_owned(name: &HeaderName) -> bool {
 /// Takes out of an answer's head what belongs to the upstream's connection, what would lead clients around the gateway,
 /// and names that only the gateway uses.
 pub(in crate::upstream) fn strip_response(headers: &mut HeaderMap) {
-    remove_named_by_connection(headers);
-    retain(headers, |name| !ANSWERS.hold(name) && !Names::begins(name, "x-portcullis-"));
+    sift(headers, |name, _| ANSWERS.hold(name) || Names::begins(name, "x-portcullis-"));
 }
 
 /// Takes out of an answer's trailers what may not stand there.
 pub(in crate::upstream) fn strip_response_trailers(trailers: &mut HeaderMap) {
     let ours = Names::of(OURS.iter().copied());
-    retain(trailers, |name| {
-        !CONNECTIONS.hold(name) && !TRAILERS.hold(name) && !ours.hold(name) && !is_of_our_families(name)
+    sift(trailers, |name, _| {
+        CONNECTIONS.hold(name) || TRAILERS.hold(name) || ours.hold(name) || is_of_our_families(name)
     });
 }
 
-fn retain(headers: &mut HeaderMap, keep: impl Fn(&HeaderName) -> bool) {
-    let gone: Vec<HeaderName> = headers.keys().filter(|name| !keep(name)).cloned().collect();
+/// Takes out what `goes`, and `Connection` with the fields that it names, in any case: they are of this connection only.
+/// One look at each field that is there costs less than to ask for each that might be.
+fn sift(headers: &mut HeaderMap, mut goes: impl FnMut(&HeaderName, &HeaderValue) -> bool) {
+    let (mut gone, mut has_connection) = (Vec::new(), false);
+    for (name, value) in headers.iter() {
+        if name == CONNECTION {
+            has_connection = true;
+            gone.extend(named(value));
+        } else if goes(name, value) {
+            gone.push(name.clone());
+        }
+    }
+    if has_connection {
+        headers.remove(CONNECTION);
+    }
     for name in gone {
         headers.remove(name);
     }
 }
 
-/// Fields that `Connection` names are of this connection only, in any case.
-fn remove_named_by_connection(headers: &mut HeaderMap) {
-    let Some(first) = headers.get(CONNECTION) else { return };
+/// The fields that a `Connection` names.
+fn named(connection: &HeaderValue) -> impl Iterator<Item = HeaderName> {
     // What nearly every server says names no field that is not taken out anyway.
-    if [b"keep-alive".as_slice(), b"close"].contains(&first.as_bytes())
-        && headers.get_all(CONNECTION).iter().nth(1).is_none()
-    {
-        return;
-    }
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
+    let usual = [b"keep-alive".as_slice(), b"close"].contains(&connection.as_bytes());
+    let names = if usual { &[] } else { connection.as_bytes() };
+    names.split(|byte| *byte == b',').filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+}
+
+fn says_trailers(te: &HeaderValue) -> bool {
+    te.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Whether it is of a family that only the gateway, or what stands before it, may say.
