@@ -40,6 +40,8 @@ pub(super) struct Pace {
     held: AtomicU32,
     /// When an answer last gave something; milliseconds since `start`.
     gave: AtomicU64,
+    /// When the turn began that its task has now; milliseconds since `start`, plus one; 0 between two turns.
+    turn: AtomicU64,
 }
 
 /// A head is due: after the handshake, or since its first byte.
@@ -101,7 +103,16 @@ impl Pace {
             blocked: AtomicU64::new(0),
             held: AtomicU32::new(0),
             gave: AtomicU64::new(0),
+            turn: AtomicU64::new(0),
         }
+    }
+
+    /// Its task has a turn, which begins `now`: one look at the clock is enough for all that happens in it.
+    pub(super) fn turn<T>(&self, now: Instant, work: impl FnOnce() -> T) -> T {
+        self.turn.store(milliseconds(now.duration_since(self.start)) + 1, Ordering::Relaxed);
+        let done = work();
+        self.turn.store(0, Ordering::Relaxed);
+        done
     }
 
     /// A request has been read.
@@ -248,12 +259,19 @@ impl Pace {
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        match self.turn.load(Ordering::Relaxed) {
+            0 => milliseconds(self.start.elapsed()),
+            turn => turn - 1,
+        }
     }
 
     fn at(&self, milliseconds: u64) -> Instant {
         self.start + Duration::from_millis(milliseconds)
     }
+}
+
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX - 1)
 }
 
 impl Exchange {

@@ -195,6 +195,7 @@ struct Conversation<C, S> {
 enum Woken {
     Ended(hyper::Result<()>),
     Due(Due),
+    Phase(Phase),
 }
 
 impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
@@ -210,15 +211,20 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
         loop {
             let retired = front.retired.get();
             let turns = phase.wait_for(|phase| *phase == Phase::Cut || (*phase == Phase::Draining && !retired));
-            let woken = tokio::select! {
-                biased;
-                woken = poll_fn(|context| self.poll(context, alarm.as_mut())) => woken,
-                phase = turns => match phase.map(|phase| *phase) {
-                    Ok(Phase::Draining | Phase::Serving) => Woken::Due(Due::Retire),
-                    Ok(Phase::Cut) | Err(_) => return self.cut(),
-                },
-            };
-            match woken {
+            let (mut turns, mut waits) = (pin!(turns), false);
+            let woken = poll_fn(|context| {
+                if let Poll::Ready(woken) = self.poll(context, alarm.as_mut()) {
+                    return Poll::Ready(woken);
+                }
+                // It has to be asked once to wake this task, and then when there is something to tell.
+                if waits && !front.hall.phase.has_changed().unwrap_or(true) {
+                    return Poll::Pending;
+                }
+                waits = true;
+                turns.as_mut().poll(context).map(|phase| Woken::Phase(phase.map_or(Phase::Cut, |phase| *phase)))
+            });
+            match woken.await {
+                Woken::Phase(Phase::Cut) => return self.cut(),
                 Woken::Ended(Err(error)) => return failure(&error).map_or_else(|| self.ended(), Err),
                 Woken::Ended(Ok(())) | Woken::Due(Due::End) => return self.ended(),
                 Woken::Due(Due::Cut(kind)) => return Err((kind, None)),
@@ -227,7 +233,7 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
                     self.told = Some(Instant::now());
                     self.close();
                 }
-                Woken::Due(Due::Retire) => {
+                Woken::Due(Due::Retire) | Woken::Phase(Phase::Draining | Phase::Serving) => {
                     front.retired.set(true);
                     if front.http == HttpVersion::Http2 {
                         self.close();
@@ -240,12 +246,13 @@ impl<C: Future<Output = hyper::Result<()>>, S> Conversation<C, S> {
 
     fn poll(&mut self, context: &mut Context<'_>, mut alarm: Pin<&mut Sleep>) -> Poll<Woken> {
         self.front.stay.is_held_by(context);
-        if let Poll::Ready(result) = self.connection.as_mut().poll(context) {
+        let now = Instant::now();
+        if let Poll::Ready(result) = self.front.pace.turn(now, || self.connection.as_mut().poll(context)) {
             return Poll::Ready(Woken::Ended(result));
         }
         loop {
             let leave = Leave { retired: self.front.retired.get(), told: self.told };
-            let next = match self.front.pace.due(Instant::now(), &self.front.hall.limits(), leave) {
+            let next = match self.front.pace.due(now, &self.front.hall.limits(), leave) {
                 Due::Nothing(next) => next,
                 due => return Poll::Ready(Woken::Due(due)),
             };

@@ -120,15 +120,18 @@ impl Exchange {
         pools: &'a Pools,
         upstreams: &'a Upstreams,
     ) -> impl Future<Output = Result<Forwarded, ForwardError>> + use<'a> {
-        let settings = upstreams.find(&self.upstream).map(|upstream| &upstream.settings);
-        let total = settings.and_then(|settings| settings.timeouts.total);
+        let upstream = upstreams.find(&self.upstream);
+        let total = upstream.and_then(|upstream| upstream.settings.timeouts.total);
         let total = total.and_then(|total| Instant::now().checked_add(total));
         // Before the future is made, which would have room for both.
-        let prepared = match settings.filter(|settings| settings.token_exchange.is_some()) {
-            None => Either::Left(ready(self.prepare(pools, upstreams, total, None))),
-            Some(settings) => Either::Right(Box::pin(async move {
-                let authorization = self.exchanged(upstreams, settings, total).await?;
-                self.prepare(pools, upstreams, total, authorization)
+        let prepared = match upstream {
+            None => Either::Left(ready(Err(ForwardError::Unknown(self.upstream)))),
+            Some(upstream) if upstream.settings.token_exchange.is_none() => {
+                Either::Left(ready(self.prepare(pools, upstreams, upstream, total, None)))
+            }
+            Some(upstream) => Either::Right(Box::pin(async move {
+                let authorization = self.exchanged(upstreams, &upstream.settings, total).await?;
+                self.prepare(pools, upstreams, upstream, total, authorization)
             })),
         };
         async move { prepared.await?.run().await }
@@ -139,10 +142,10 @@ impl Exchange {
         mut self,
         pools: &'a Pools,
         upstreams: &'a Upstreams,
+        upstream: &'a Upstream,
         total: Option<Instant>,
         authorization: Option<HeaderValue>,
     ) -> Result<Box<Attempt<'a>>, ForwardError> {
-        let upstream = upstreams.find(&self.upstream).ok_or_else(|| ForwardError::Unknown(self.upstream.clone()))?;
         let settings = &upstream.settings;
         let upgrade = Upgrade::asked(&mut self.parts, &self.body)?;
         let target = Target::of(&self.parts)?;

@@ -49,7 +49,10 @@ impl Target {
             Held::Http1(_) => {
                 *request.uri_mut() = Uri::from(self.path.clone());
                 *request.version_mut() = Version::HTTP_11;
-                request.headers_mut().insert(HOST, host);
+                // Mostly it stands there already, and once: intake has made sure of that.
+                if request.headers().get(HOST) != Some(&host) {
+                    request.headers_mut().insert(HOST, host);
+                }
                 if request.headers().contains_key(TE) {
                     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("te"));
                 }

@@ -54,7 +54,10 @@ impl Upgrade {
             && has_token(&parts.headers, CONNECTION, b"upgrade")
             && has_token(&parts.headers, UPGRADE, b"websocket")
             && http_body::Body::is_end_stream(body);
-        let (true, Some(key)) = (wished, parts.headers.get(SEC_WEBSOCKET_KEY).cloned()) else { return Ok(None) };
+        if !wished {
+            return Ok(None);
+        }
+        let Some(key) = parts.headers.get(SEC_WEBSOCKET_KEY).cloned() else { return Ok(None) };
         let Some(client) = parts.extensions.remove::<OnUpgrade>() else { return Ok(None) };
         let along = std::mem::take(&mut parts.extensions);
         Ok(Some(Self { client, key, bridged: false, along }))

@@ -20,7 +20,7 @@ use crate::telemetry::Clock;
 /// The upstreams of one configuration.
 #[derive(Debug)]
 pub struct Upstreams {
-    by_name: HashMap<Name, Arc<Upstream>>,
+    by_name: HashMap<Name, Arc<Upstream>, foldhash::fast::RandomState>,
     pub(super) reserved: Arc<Reserved>,
     pub(super) budget: Arc<Budget>,
     pub(super) signer: Option<Arc<Signer>>,

@@ -54,9 +54,11 @@ fn text_of<'a>(
         IdentityValue::User => of_token(|token| Some(&token.principal.subject)),
         IdentityValue::Issuer => of_token(|token| Some(token.principal.issuer.as_str())),
         IdentityValue::Client => of_token(|token| token.client_id.as_deref()),
-        IdentityValue::Groups => joined(token.iter().flat_map(|token| &token.groups).map(|name| &**name), separator),
+        IdentityValue::Groups => {
+            joined(token.map_or(&[][..], |token| &token.groups).iter().map(|name| &**name), separator)
+        }
         IdentityValue::Scopes => {
-            joined(token.iter().flat_map(|token| &token.scopes).map(crate::identity::Scope::as_str), separator)
+            joined(token.map_or(&[][..], |token| &token.scopes).iter().map(crate::identity::Scope::as_str), separator)
         }
         IdentityValue::Email => of_token(verified_email),
         IdentityValue::SpiffeId => {
@@ -68,8 +70,7 @@ fn text_of<'a>(
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(items)) => {
                 let items = items.iter().map(|item| scalar(item).ok_or(())).collect::<Result<Vec<_>, _>>()?;
-                let text = joined(items.iter().map(|item| &**item), separator)?;
-                Ok(text.map(|text| Cow::Owned(text.into_owned())))
+                joined(items.iter().map(|item| &**item), separator)
             }
             Some(single) => scalar(single).map(Some).ok_or(()),
         },
@@ -91,21 +92,23 @@ fn scalar(value: &Value) -> Option<Cow<'_, str>> {
 }
 
 /// Elements in one field; none is no field at all, which is what an empty list means to the service.
-fn joined<'a>(elements: impl Iterator<Item = &'a str>, separator: char) -> Result<Option<Cow<'a, str>>, ()> {
-    let mut text = Cow::Borrowed("");
-    for element in elements {
-        if element.contains(separator) || !is_encodable(element) {
-            return Err(());
-        }
-        if text.is_empty() {
-            text = Cow::Borrowed(element);
-        } else {
-            let text = text.to_mut();
-            text.push(separator);
-            text.push_str(element);
-        }
+fn joined<'a, 'e>(
+    elements: impl Iterator<Item = &'e str> + Clone,
+    separator: char,
+) -> Result<Option<Cow<'a, str>>, ()> {
+    if !elements.clone().all(|element| !element.contains(separator) && is_encodable(element)) {
+        return Err(());
     }
-    Ok(Some(text).filter(|text| !text.is_empty()))
+    // Of its very length, so that it becomes the field's value as it is.
+    let length = elements.clone().map(|element| element.len() + separator.len_utf8()).sum::<usize>();
+    let mut text = String::with_capacity(length.saturating_sub(separator.len_utf8()));
+    for element in elements {
+        if !text.is_empty() {
+            text.push(separator);
+        }
+        text.push_str(element);
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()).map(Cow::Owned))
 }
 
 fn encode(text: Cow<'_, str>) -> Option<HeaderValue> {
