@@ -45,6 +45,8 @@ PARTS = [
 
 class Counted(peers.Portcullis):
     name = "counted"
+    # Without a layout by counts: what the sources alone make of it.
+    program = "target/dist/portcullis"
 
     def command(self, place, folder, port):
         tool = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={folder}/out", "--instr-atstart=no"]

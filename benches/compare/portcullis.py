@@ -13,6 +13,8 @@ class Portcullis(Peer):
     name, title = "portcullis", "Portcullis"
     note = "token cached, group list and SPIFFE ID tested, a record of every request in the audit log, metrics on."
     introspects = True
+    # As it ships.
+    program = "target/pgo/portcullis"
     workers = 1
     routes = 10
 
@@ -87,7 +89,7 @@ name = "other-{number}"
 routes = ["other-{number}"]
 subject = {{ groups = {{ any = ["nobody"] }} }}
 """ for number in others))
-        return [place.root / "target/dist/portcullis", "run", "--config", folder]
+        return [place.root / self.program, "run", "--config", folder]
 
 
 class ManyRoutes(Portcullis):
