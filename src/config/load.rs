@@ -30,6 +30,8 @@ const MAX_FILE: u64 = 16 * 1024 * 1024;
 const MAX_WORKERS: u64 = 1024;
 /// How long a drain may take, unless the configuration says otherwise.
 const DRAIN: Duration = Duration::from_secs(30);
+/// Bytes a second: what the slowest modem of 1985 brings.
+const BODY_RATE: u64 = 240;
 
 /// A configuration without errors.
 #[derive(Debug)]
@@ -115,10 +117,10 @@ fn read_directory(
     let root = document.root(faults);
     let (bundles, trusts) = (trust::read(&root, directory, now, before), trust::names(&root));
     let listeners = listener::read(&root, directory, &bundles);
-    let (limits, drain) = read_limits(&root);
+    let (limits, drain, body_rate) = read_limits(&root);
     let issuers = issuer::read(&root, directory);
     let servers = introspection::read(&root, directory, &issuers);
-    let upstreams = upstream::read(&root, directory);
+    let upstreams = upstream::read(&root, directory, body_rate);
     let state = root.get("state").and_then(|value| value.output_path(directory)).map(StateDirectory::new);
     let assertion = assertion::read(&root, state.as_ref(), &listeners, &upstreams);
     let audit = audit::read_audit(&root, directory);
@@ -217,10 +219,12 @@ pub(super) fn read_source(path: &Path, faults: &Faults) -> Option<Arc<Source>> {
     Some(Arc::new(Source::new(path.to_path_buf(), text)))
 }
 
-fn read_limits(root: &Table<'_>) -> (Limits, Duration) {
+/// What connections may cost, how long a drain may take, and how slowly the body of a request may come.
+fn read_limits(root: &Table<'_>) -> (Limits, Duration, u64) {
     let (limits, timeouts) = (root.table("limits"), root.table("timeouts"));
     let drain = timeouts.as_ref().and_then(|table| table.get("drain")?.duration()).unwrap_or(DRAIN);
-    (listener::read_limits(limits.as_ref(), timeouts.as_ref()), drain)
+    let body_rate = limits.as_ref().and_then(|table| table.get("body_rate")?.bytes()).unwrap_or(BODY_RATE);
+    (listener::read_limits(limits.as_ref(), timeouts.as_ref()), drain, body_rate)
 }
 
 fn intake(listener: &crate::listener::Settings, limits: &Limits) -> IntakeSettings {

@@ -19,7 +19,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads every `[upstream.NAME]` of `root`; paths count from `base`. A name without settings stands for an upstream with
 /// faults, so that routes to it are not reported as well.
-pub fn read(root: &Table<'_>, base: &Path) -> Vec<(Located<Name>, Option<Settings>)> {
+pub fn read(root: &Table<'_>, base: &Path, body_rate: u64) -> Vec<(Located<Name>, Option<Settings>)> {
     let Some(upstreams) = root.table("upstream") else { return Vec::new() };
     upstreams
         .named_entries()
@@ -27,13 +27,13 @@ pub fn read(root: &Table<'_>, base: &Path) -> Vec<(Located<Name>, Option<Setting
         .map(|(name, value)| {
             let name = Located { value: Name::new(name.value), at: name.at };
             let table = value.table(format!("[upstream.{}]", name.value));
-            let settings = table.and_then(|table| one(&table, &name.value, base));
+            let settings = table.and_then(|table| one(&table, &name.value, base, body_rate));
             (name, settings)
         })
         .collect()
 }
 
-fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<Settings> {
+fn one(table: &Table<'_>, name: &Name, base: &Path, body_rate: u64) -> Option<Settings> {
     let faults = table.faults().errors();
     let protocol = table.get("protocol").and_then(|value| protocol(&value)).unwrap_or_default();
     let endpoints = endpoint::read(table, protocol);
@@ -52,6 +52,7 @@ fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<Settings> {
     let request_headers = headers::rules(table, "request_headers", &identity);
     let response_headers = headers::rules(table, "response_headers", &identity);
     let max_request_body = table.get("max_request_body").and_then(|value| value.bytes()).unwrap_or(MAX_REQUEST_BODY);
+    let body_rate = table.get("body_rate").and_then(|value| value.bytes()).unwrap_or(body_rate);
     let retries = number(table, "retries", 0, 10).unwrap_or(2);
     let health = table.table("health").and_then(|table| health(&table));
     let outlier = table.table("outlier").map_or_else(Outlier::default, |table| outlier(&table));
@@ -73,6 +74,7 @@ fn one(table: &Table<'_>, name: &Name, base: &Path) -> Option<Settings> {
         request_headers,
         response_headers,
         max_request_body,
+        body_rate,
         retries,
         health,
         outlier,

@@ -12,18 +12,20 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::future::Either;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::assertion::Speaker;
-use super::body::{Body, Failure, Limits, Progress, RequestBody, Watch};
+use super::body::{Body, Failure, Limits, Pace, Progress, RequestBody, Watch};
 use super::endpoint::Endpoint;
 use super::error::{Deadline, ForwardError, StreamError};
 use super::headers::{self, Journey, Origin};
 use super::pool::{Held, Hold};
+use super::settings::Protocol;
 use super::spare::Spare;
 use super::target::Target;
 use super::upgrade::Upgrade;
@@ -181,8 +183,15 @@ impl Exchange {
         }
         let watch = Watch::new(self.lease.clone(), settings.timeouts.idle, total);
         self.owned.extend(settings.request_headers.added().cloned());
-        let limits =
-            Limits { most: settings.max_request_body, reserved: upstreams.reserved.clone(), owned: self.owned };
+        // Only a service that speaks HTTP/2 can be asked by gRPC: before others the word alone frees nobody.
+        let is_stream = settings.protocol != Protocol::Http1 && is_grpc(&self.parts.headers);
+        let paced = settings.body_rate > 0 && !is_stream;
+        let limits = Limits {
+            most: settings.max_request_body,
+            pace: paced.then(|| Pace::new(settings.body_rate, settings.timeouts.idle)),
+            reserved: upstreams.reserved.clone(),
+            owned: self.owned,
+        };
         let (body, progress) = RequestBody::new(self.body, watch, limits);
         let mut request = Request::new(body);
         *request.method_mut() = if upgrade.is_some() { Method::GET } else { self.parts.method };
@@ -397,6 +406,10 @@ impl Attempt<'_> {
         let response = Response::from_parts(parts, Body::new(incoming, watch, hold));
         Ok(Forwarded { response, upstream, endpoint, tunnel: None })
     }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn is_closed(error: &hyper::Error) -> bool {

@@ -41,6 +41,8 @@ pub struct Settings {
     pub response_headers: HeaderRules,
     /// Bytes.
     pub max_request_body: u64,
+    /// Bytes a second that a request's body must bring on average while we wait for it; 0 for any.
+    pub body_rate: u64,
     /// How often a request may be tried again: on another endpoint when no connection could be made, on a fresh
     /// connection when a reused one was found dead.
     pub retries: u32,

@@ -13,7 +13,7 @@ fn parse(text: &str) -> (Option<Settings>, Vec<String>) {
 fn parse_in(text: &str, base: &Path) -> (Option<Settings>, Vec<String>) {
     let source = Arc::new(Source::new("test.toml".into(), text.into()));
     let faults = Faults::default();
-    let mut found = read_document(&source, &faults, |root| read(&root, base));
+    let mut found = read_document(&source, &faults, |root| read(&root, base, 240));
     let shown = |fault: Fault| format!("{} ({})", fault.message, fault.hint.unwrap_or_default());
     (found.pop().and_then(|(_, settings)| settings), faults.into_sorted().into_iter().map(shown).collect())
 }

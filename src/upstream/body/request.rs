@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderName;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::watch::Watch;
 use crate::identity::Reason;
 use crate::request;
@@ -31,6 +33,8 @@ struct Streaming {
 pub(in crate::upstream) struct Limits {
     /// Bytes.
     pub(in crate::upstream) most: u64,
+    /// How slowly they may come; none for a stream whose sender may have nothing to say.
+    pub(in crate::upstream) pace: Option<Pace>,
     /// Names that no trailer may have.
     pub(in crate::upstream) reserved: Arc<Reserved>,
     /// Names that rules set, and that no trailer may have either.
@@ -103,9 +107,16 @@ impl RequestBody {
     }
 
     /// A body and the view of its progress; none for a body that is empty from the start.
-    pub(in crate::upstream) fn new(body: request::Body, watch: Watch, limits: Limits) -> (Self, Option<Rc<Progress>>) {
+    pub(in crate::upstream) fn new(
+        body: request::Body,
+        mut watch: Watch,
+        limits: Limits,
+    ) -> (Self, Option<Rc<Progress>>) {
         if body.is_end_stream() {
             return (Self(None), None);
+        }
+        if let Some(pace) = &limits.pace {
+            watch.begin_again(pace.patience());
         }
         let (state, moved) = (Cell::new(State::Untouched), Cell::new(Instant::now()));
         let progress = Rc::new(Progress { state, moved, owed: Cell::new(false) });
@@ -141,10 +152,16 @@ impl Streaming {
     }
 
     fn pass(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, StreamError> {
-        self.progress.moved.set(self.watch.moved()?);
+        let since = self.watch.waiting_since();
+        let now = self.watch.moved()?;
+        self.progress.moved.set(now);
         match frame.into_data() {
             Ok(bytes) => {
                 let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                if let Some(pace) = &mut self.limits.pace {
+                    pace.came(length, since.map_or(Duration::ZERO, |since| now.duration_since(since)));
+                    self.watch.begin_again(pace.patience());
+                }
                 match self.limits.most.checked_sub(length) {
                     Some(left) => self.limits.most = left,
                     None => return Err(StreamError::TooLarge { limit: self.limits.most }),

@@ -50,6 +50,11 @@ impl Watch {
         }
     }
 
+    /// Since when nothing has come.
+    pub(in crate::upstream) const fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since
+    }
+
     /// Counts the waiting from `at`, when that is later.
     pub(in crate::upstream) fn moved_at(&mut self, at: Instant) {
         self.waiting_since = self.waiting_since.max(Some(at));

@@ -52,6 +52,7 @@ pub(super) fn settings(address: SocketAddr) -> Settings {
         request_headers: Default::default(),
         response_headers: Default::default(),
         max_request_body: 1 << 30,
+        body_rate: 0,
         retries: 2,
         health: None,
         outlier: Outlier { failures: 0, ..Outlier::default() },
