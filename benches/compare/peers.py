@@ -11,10 +11,12 @@ class Floor(Peer):
     name, title = "floor", "bare hyper + rustls"
     note = "client certificate required, then forwards: the floor of this stack."
     authenticates = False
+    # Laid out by what it executes, as Portcullis is.
+    program = "target/pgo/floor"
 
     def command(self, place, folder, port):
         tickets = "tickets" if place.tickets else "no-tickets"
-        return [place.floor, "proxy", f"127.0.0.1:{port}", f"127.0.0.1:{place.upstream}", place.folder / "c", tickets]
+        return [place.root / self.program, "proxy", f"127.0.0.1:{port}", f"127.0.0.1:{place.upstream}", place.folder / "c", tickets]
 
 
 class Duties(Floor):

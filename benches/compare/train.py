@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The load by which the shipped build is laid out (tools/pgo): a little of every case of the comparison in which one
-Portcullis works. The program that is named counts what it executes, and writes it down when it ends."""
+"""train.py portcullis|floor PROGRAM: the load by which tools/pgo lays a program out, a little of every case of the
+comparison that it works in. The program counts what it executes, and writes it down when it ends."""
 
 import sys
 from argparse import Namespace
@@ -10,16 +10,14 @@ from cases import CASES
 from loads import ROOT
 from measure import measure
 
-LITTLE = Namespace(peers=["portcullis"], quick=True, rounds=1)
 # They differ from others only in how much there is of something.
 SKIPPED = {"latency", "growth", "idle"}
 
-
-class Trained(peers.Portcullis):
-    program = sys.argv[1]
-
-
-peers.BY_NAME["portcullis"] = Trained()
-for name in CASES:
-    if name not in SKIPPED:
-        measure(name, ROOT / "target/pgo/work", LITTLE)
+trained, program = sys.argv[1:]
+names = ["portcullis"] if trained == "portcullis" else ["floor", "duties"]
+for name in names:
+    peers.BY_NAME[name].program = program
+for name, case in CASES.items():
+    able = [peer for peer in names if peer in case.peers]
+    if able and name not in SKIPPED:
+        measure(name, ROOT / f"target/pgo-{trained}/work", Namespace(peers=able, quick=True, rounds=1))

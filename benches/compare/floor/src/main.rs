@@ -40,7 +40,7 @@ fn main() -> Result<(), Fault> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["proxy", listen, upstream, folder, tickets, duties @ ..] => {
             let (tickets, duties) = (*tickets == "tickets", *duties == ["duties"]);
-            local(proxy::serve(listen.parse()?, upstream.parse()?, folder.as_ref(), tickets, duties))
+            local(until_told(proxy::serve(listen.parse()?, upstream.parse()?, folder.as_ref(), tickets, duties)))
         }
         ["material", folder] => material::write(folder.as_ref()),
         ["tokens", folder, algorithm, count] => tokens::write_many(folder.as_ref(), algorithm, count.parse()?),
@@ -70,6 +70,15 @@ async fn generate(target: client::Target, what: &[&str]) -> Result<(), Fault> {
             messages::grpc(&target, connections.parse()?, streams.parse()?, messages.parse()?).await
         }
         _ => Err(USAGE.into()),
+    }
+}
+
+/// Ends by itself when it is told to: what was counted for a layout is written down at the end.
+async fn until_told(work: impl Future<Output = Result<(), Fault>>) -> Result<(), Fault> {
+    let mut told = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        done = work => done,
+        _ = told.recv() => Ok(()),
     }
 }
 
