@@ -4,6 +4,7 @@
 //! upstream that fails. Nothing else knows the order of the rooms.
 
 mod answer;
+mod in_force;
 mod own;
 mod snapshot;
 
@@ -19,6 +20,7 @@ use http::{HeaderName, Request, Response};
 use hyper::body::Incoming;
 
 pub use answer::AnswerBody;
+use in_force::{Held, InForce};
 pub use snapshot::Snapshot;
 
 use crate::audit::{Recorder, Trail};
@@ -37,12 +39,12 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// One worker's gate. `!Send`: its caches and pools are the worker's own.
 pub struct Gateway {
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    in_force: InForce<Snapshot>,
     tokens: TokenCache,
     pools: Pools,
     leases: Leases,
     /// The configuration and the revocations at the last look at what is open.
-    reviewed: RefCell<(Arc<Snapshot>, u64)>,
+    reviewed: RefCell<(Rc<Held<Snapshot>>, u64)>,
     recorder: Rc<Recorder>,
     clock: Clock,
 }
@@ -65,9 +67,10 @@ impl Gateway {
                 (if revoked { Renewal::Ended(Reason::TokenRevoked) } else { snapshot.policy.renew(grant, now) }, now)
             }
         });
-        let current = snapshot.load_full();
+        let in_force = InForce::new(snapshot);
+        let current = in_force.take();
         let reviewed = RefCell::new((current.clone(), current.authenticator.revocations()));
-        Self { snapshot, tokens: TokenCache::default(), pools: Pools::new(), leases, reviewed, recorder, clock }
+        Self { in_force, tokens: TokenCache::default(), pools: Pools::new(), leases, reviewed, recorder, clock }
     }
 
     /// Decides again about everything that is open, if the configuration has changed since the last look or anything was
@@ -75,10 +78,10 @@ impl Gateway {
     /// mid-stream.
     pub fn review(&self) {
         self.leases.review_peers(self.clock.now());
-        let current = self.snapshot.load_full();
+        let current = self.in_force.take();
         let revocations = current.authenticator.revocations();
         let (known, seen) = self.reviewed.replace((current.clone(), revocations));
-        if !Arc::ptr_eq(&known, &current) || seen != revocations {
+        if !Rc::ptr_eq(&known, &current) || seen != revocations {
             self.leases.review();
         }
     }
@@ -95,7 +98,7 @@ impl Gateway {
         let call = (style == AnswerStyle::Grpc && connection.http == HttpVersion::Http2).then_some(id);
         let mut trail = Trail::begin(&self.recorder, arrival, connection.clone());
         // Boxed: the walk would have room for it at every step.
-        let request = Box::new(request.map(|body| Body::counted(body, trail.bytes_in())));
+        let request = Box::new(request.map(|body| Body::counted(body, || trail.bytes_in())));
         async move {
             let walk = AssertUnwindSafe(gateway.admit(request, connection, &mut trail)).catch_unwind().await;
             let mut response = match walk.unwrap_or(Err(Rejection::Internal)) {
@@ -118,7 +121,7 @@ impl Gateway {
         connection: Arc<Connection>,
         trail: &mut Trail,
     ) -> Result<Answer, Rejection> {
-        let snapshot = self.snapshot.load_full();
+        let snapshot = self.in_force.take();
         let (now, started) = (trail.arrival().at, trail.arrival().started.into());
         let intake = snapshot.intake.get(&connection.listener).ok_or(Rejection::Internal)?;
         let received = Received::intake(request, connection, trail.arrival(), intake)?;

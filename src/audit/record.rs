@@ -70,10 +70,7 @@ impl Record<'_> {
         let mut line = Line::begin(lines);
         line.word(member!(first text "kind"), self.kind.as_bytes()).time(member!(text "time"), self.time, seconds);
         line.word(member!(text "id"), self.id.as_bytes()).word(member!(text "trace"), self.trace.trace_id());
-        line.raw(
-            self.connection.derived.recorded.or_render(|| members(|line| write_connection(self.connection, line))),
-        );
-        line.address(member!(text "source"), self.source);
+        self.write_connection(&mut line);
         match &self.token {
             Some(token) => line.raw(token.recorded.or_render(|| members(|line| write_subject(token, line)))),
             None => line.raw(member!("subject")).raw("null"),
@@ -94,6 +91,18 @@ impl Record<'_> {
         line.end();
     }
 
+    /// Nearly every request comes from where its connection comes from: then all of it is the same each time.
+    fn write_connection(&self, line: &mut Line<'_>) {
+        let Self { connection, source, .. } = *self;
+        if source == Some(connection.client.ip().to_canonical()) {
+            line.raw(
+                connection.derived.recorded.or_render(|| members(|line| write_connection(connection, source, line))),
+            );
+        } else {
+            write_connection(connection, source, line);
+        }
+    }
+
     fn write_decision(&self, line: &mut Line<'_>) {
         line.word(member!(text "decision"), decision(self.allowed));
         line.text_or_null(member!(text "reason"), self.reason.map(Reason::code));
@@ -110,11 +119,12 @@ const fn decision(allowed: bool) -> &'static [u8] {
     if allowed { b"allow" } else { b"deny" }
 }
 
-/// What is the same of every request of a connection.
-fn write_connection(connection: &Connection, line: &mut Line<'_>) {
+/// The connection, and where a request of it comes from.
+fn write_connection(connection: &Connection, source: Option<IpAddr>, line: &mut Line<'_>) {
     line.hex(member!(text "connection"), connection.id.0);
     line.text(member!(text "listener"), connection.listener.as_str());
-    line.socket(member!(text "client"), connection.client).raw(member!("peer"));
+    line.socket(member!(text "client"), connection.client).address(member!(text "source"), source);
+    line.raw(member!("peer"));
     match &connection.peer {
         PeerCertificate::Absent => line.raw("\"absent\""),
         PeerCertificate::Refused(refusal) => line.text(member!(first text "refused"), refusal.as_str()).raw("}"),

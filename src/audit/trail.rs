@@ -1,7 +1,7 @@
 //! What one request leaves behind while it walks: owned by whoever has the request in hand, recorded when it is dropped.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -57,7 +57,8 @@ pub(super) struct Exchange {
     started: Instant,
     opened: Cell<bool>,
     facts: RefCell<Facts>,
-    bytes_in: Arc<AtomicU64>,
+    /// Of a request without a body there is none.
+    bytes_in: OnceCell<Arc<AtomicU64>>,
     bytes_out: Cell<u64>,
 }
 
@@ -94,7 +95,7 @@ impl Trail {
             connection,
             opened: Cell::new(false),
             facts: RefCell::default(),
-            bytes_in: Arc::default(),
+            bytes_in: OnceCell::new(),
             bytes_out: Cell::new(0),
         });
         recorder.meters().in_flight.add(1);
@@ -109,7 +110,7 @@ impl Trail {
 
     /// The counter of request body bytes, for the body that is streamed.
     pub fn bytes_in(&self) -> Arc<AtomicU64> {
-        self.exchange.bytes_in.clone()
+        self.exchange.bytes_in.get_or_init(Arc::default).clone()
     }
 
     /// Counts bytes of the answer's body.
@@ -248,7 +249,7 @@ impl Trail {
 
     /// The end of an upgraded connection.
     pub fn tunnelled(&mut self, ended: &Ended) {
-        self.exchange.bytes_in.store(ended.to_upstream, Ordering::Relaxed);
+        self.bytes_in().store(ended.to_upstream, Ordering::Relaxed);
         self.exchange.bytes_out.set(ended.to_client);
         if let Some(reason) = ended.reason {
             self.ended(reason, None);
@@ -314,6 +315,10 @@ impl Exchange {
         self.render(lines, "opened", self.started.elapsed(), seconds);
     }
 
+    fn count_in(&self) -> u64 {
+        self.bytes_in.get().map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
     fn count(&self, meters: &crate::telemetry::Meters, total: Duration) {
         let facts = self.facts.borrow();
         match facts.reason {
@@ -321,7 +326,7 @@ impl Exchange {
             None => meters.allowed.add(1),
         }
         meters.durations.observe(total);
-        meters.bytes_in.add(self.bytes_in.load(Ordering::Relaxed));
+        meters.bytes_in.add(self.count_in());
         meters.bytes_out.add(self.bytes_out.get());
         meters.in_flight.add(-1);
     }
@@ -350,7 +355,7 @@ impl Exchange {
             upstream: facts.upstream.as_ref(),
             endpoint: facts.endpoint.as_deref(),
             status: facts.status.map(|status| status.as_u16()),
-            bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            bytes_in: self.count_in(),
             bytes_out: self.bytes_out.get(),
             durations_us: Durations {
                 identified: facts.identified,

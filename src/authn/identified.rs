@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::credential::Credential;
-use crate::identity::{PeerCertificate, PeerFacts, Subject, TokenFacts};
+use crate::identity::{PathParams, PeerCertificate, PeerFacts, Subject, TokenFacts};
 use crate::route::Routed;
 
 /// A request whose every credential has been verified. Made by [`Authenticator::identify`](super::Authenticator::identify)
@@ -49,6 +49,11 @@ impl Identified {
     /// Who the token names. A client certificate alone leaves the subject anonymous: it names a device or a workload.
     pub fn subject(&self) -> Subject {
         self.token.as_ref().map_or(Subject::Anonymous, |token| Subject::Principal(token.principal.clone()))
+    }
+
+    /// What the route's pattern matched, for who keeps it.
+    pub(crate) fn take_params(&mut self) -> PathParams {
+        self.routed.take_params()
     }
 
     /// Request, what the token says, and the token itself.

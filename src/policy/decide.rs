@@ -123,7 +123,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`Denied`], unless a rule allows it, every requirement is met, and nothing denies it.
-    pub fn decide(&self, request: Identified, now: Timestamp) -> Result<Allowed, Box<Denied>> {
+    pub fn decide(&self, mut request: Identified, now: Timestamp) -> Result<Allowed, Box<Denied>> {
         let route = &request.routed().route().name;
         let facts = facts(&request);
         let Some(rules) = self.rules.route(route) else {
@@ -133,7 +133,7 @@ impl Policy {
         let watched = self.watch(rules, route, &facts, now, &verdict);
         match verdict {
             Verdict::Allowed(rule) => {
-                let grant = Grant::new(self, rules, rule, GrantFacts::of(&request, rules), watched, now);
+                let grant = Grant::new(self, rules, rule, GrantFacts::of(&mut request, rules), watched, now);
                 Ok(Allowed { request, grant })
             }
             Verdict::Denied(_) | Verdict::RequirementFailed(_) | Verdict::NothingAllows => {

@@ -182,7 +182,9 @@ impl Policy {
 
 impl GrantFacts {
     /// Keeps what today's rules may ask again.
-    pub(super) fn of(request: &Identified, rules: &RouteRules) -> Self {
+    pub(super) fn of(request: &mut Identified, rules: &RouteRules) -> Self {
+        // The rules were the last to look at them.
+        let params = request.take_params();
         let routed = request.routed();
         let received = routed.request();
         let (host, path) = (received.host().as_str(), received.path().as_str());
@@ -198,7 +200,7 @@ impl GrantFacts {
             path_length: path.len(),
             has_query: query.is_some(),
             target: target.into(),
-            params: routed.params().clone(),
+            params,
             headers: rules.headers_read().kept(received.headers()),
             headers_kept: rules.headers_read().clone(),
             token: request.token().cloned(),

@@ -69,7 +69,7 @@ impl Arrival {
     pub fn stated_host(&self) -> Option<Cow<'_, str>> {
         let target = self.target.authority().map(|authority| authority.as_str().as_bytes());
         let stated = target.or_else(|| self.host.as_ref().map(HeaderValue::as_bytes))?;
-        Some(String::from_utf8_lossy(stated))
+        Some(std::str::from_utf8(stated).map_or_else(|_| String::from_utf8_lossy(stated), Cow::Borrowed))
     }
 
     /// The path as it was stated, never the query.

@@ -22,9 +22,9 @@ pub enum Body {
 }
 
 impl Body {
-    /// A body whose bytes are added to `counter` as they pass.
-    pub fn counted(body: Incoming, counter: Arc<AtomicU64>) -> Self {
-        if http_body::Body::is_end_stream(&body) { Self::Empty } else { Self::Counted(body, counter) }
+    /// A body whose bytes are added to a counter as they pass; none is made for a body that has nothing.
+    pub fn counted(body: Incoming, counter: impl FnOnce() -> Arc<AtomicU64>) -> Self {
+        if http_body::Body::is_end_stream(&body) { Self::Empty } else { Self::Counted(body, counter()) }
     }
 }
 

@@ -48,6 +48,11 @@ impl Routed {
         (self.request, self.route, self.params)
     }
 
+    /// What the route's pattern matched, for who keeps it.
+    pub(crate) fn take_params(&mut self) -> PathParams {
+        std::mem::take(&mut self.params)
+    }
+
     /// Removes a header field and gives the first of its values.
     pub(crate) fn take_header(&mut self, name: &HeaderName) -> Option<HeaderValue> {
         self.request.take_header(name)
