@@ -22,6 +22,7 @@ use super::stream::Transport;
 use super::workers::Phase;
 use crate::identity::PeerCertificate;
 use crate::request::{Connection, Derived, HttpVersion};
+use crate::upstream::Socket;
 
 /// Attends to one connection. What goes wrong outside of a request is reported, once.
 pub(super) async fn attend<S: Service>(
@@ -101,7 +102,7 @@ async fn welcome<S>(
     let (client, local, generation) = (arrived.client.get(), arrived.local.get(), opening.generation);
     let port = match &opening.door {
         OpenDoor::Tls(tls) => {
-            let greeted = greet(socket, tls).await?;
+            let greeted = greet(Socket::new(socket), tls).await?;
             let Greeted { stream, tls, peer, http, client: policy, standing } = greeted;
             hall.meters.connections.handshakes.add(1);
             hall.meters.connections.resumed.add(u64::from(tls.resumed));
@@ -122,5 +123,5 @@ async fn welcome<S>(
     let (peer, http) = (PeerCertificate::Absent, HttpVersion::Http1);
     let connection = Connection { id, listener, client, local, tls: None, peer, http, derived };
     let arrival = Arrival { connection, client: ClientPolicy::Off, standing: None, generation, redirect: port };
-    Ok((Transport::Plain(socket), arrival))
+    Ok((Transport::Plain(Socket::new(socket)), arrival))
 }

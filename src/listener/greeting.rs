@@ -17,10 +17,11 @@ use super::tls::{ListenerTls, Verdict, Witness, normal_host, witnessed};
 use super::trust::Standing;
 use crate::identity::{PeerCertificate, PeerIdentity, PeerRefusal};
 use crate::request::{HttpVersion, TlsFacts};
+use crate::upstream::Socket;
 
 /// A finished handshake.
 pub(super) struct Greeted {
-    pub(super) stream: TlsStream<TcpStream>,
+    pub(super) stream: TlsStream<Socket<TcpStream>>,
     pub(super) tls: TlsFacts,
     pub(super) peer: PeerCertificate,
     pub(super) http: HttpVersion,
@@ -34,7 +35,7 @@ pub(super) struct Greeted {
 pub(super) type Failed = Option<(EventKind, Option<Box<str>>)>;
 
 /// Finishes the handshake under the profile that the ClientHello asks for.
-pub(super) async fn greet(socket: TcpStream, tls: &ListenerTls) -> Result<Greeted, Failed> {
+pub(super) async fn greet(socket: Socket<TcpStream>, tls: &ListenerTls) -> Result<Greeted, Failed> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await.map_err(|error| {
         let silent = error.kind() == io::ErrorKind::UnexpectedEof || error.kind() == io::ErrorKind::ConnectionReset;
         (!silent).then(|| (EventKind::HandshakeFailed, detail(&error)))

@@ -121,6 +121,7 @@ mod tests {
     use crate::listener::pace::Pace;
     use crate::listener::stream::{Stream, Transport};
     use crate::request::HttpVersion;
+    use crate::upstream::Socket;
 
     /// A connection that is let rest whenever `rest` says so, and its client.
     async fn connection(rest: Arc<Notify>, close: Arc<Notify>) -> TcpStream {
@@ -129,7 +130,7 @@ mod tests {
         let (served, _) = listener.accept().await.unwrap();
         let pace = Arc::new(Pace::new(HttpVersion::Http1, Duration::from_secs(60)));
         let present = Census::new(Arc::default()).enter();
-        let stream = Stream::new(Transport::Plain(served), pace, None, present);
+        let stream = Stream::new(Transport::Plain(Socket::new(served)), pace, None, present);
         let answer = |request: Request<Incoming>| {
             let path = request.uri().path().to_owned();
             std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(path)))))

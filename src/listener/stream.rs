@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::census::Present;
 use super::fragment::Lookout;
 use super::pace::Pace;
+use crate::upstream::Socket;
 
 /// What a client may still send, and for how long, when everything was said to it: a connection that is closed with
 /// something unread is reset, and the last answer may be lost on the way (RFC 9112 section 9.6).
@@ -41,8 +42,8 @@ struct Lingering {
 }
 
 pub(super) enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket<TcpStream>),
+    Tls(Box<TlsStream<Socket<TcpStream>>>),
 }
 
 impl Transport {
@@ -54,7 +55,7 @@ impl Transport {
     fn poll_speaks(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         match self {
             Self::Plain(stream) => {
-                let peeked = stream.poll_peek(context, &mut ReadBuf::new(&mut [0]));
+                let peeked = stream.get().poll_peek(context, &mut ReadBuf::new(&mut [0]));
                 peeked.map(|length| length.is_ok_and(|length| length > 0))
             }
             Self::Tls(stream) => {

@@ -19,6 +19,7 @@ use super::body::RequestBody;
 use super::endpoint::Endpoint;
 use super::error::{Deadline, ForwardError};
 use super::settings::{Address, Protocol, Settings};
+use super::socket::Socket;
 
 /// The head of an answer and what is read ahead of a body, at most.
 const READ_BUFFER: usize = 128 * 1024;
@@ -62,9 +63,9 @@ impl Sender1 {
 
 /// A connection that speaks nothing yet.
 pub(super) enum Wire {
-    Unix(UnixStream),
-    Tcp(TcpStream, SocketAddr),
-    Tls(Box<TlsStream<TcpStream>>, SocketAddr),
+    Unix(Socket<UnixStream>),
+    Tcp(Socket<TcpStream>, SocketAddr),
+    Tls(Box<TlsStream<Socket<TcpStream>>>, SocketAddr),
 }
 
 /// How a connection is made.
@@ -99,9 +100,11 @@ impl Dial<'_> {
     /// Everything below HTTP.
     pub(super) async fn wire(&self) -> Result<Wire, ForwardError> {
         match &self.endpoint.settings.address {
-            Address::Unix(path) => {
-                UnixStream::connect(path).await.map(Wire::Unix).map_err(|error| self.unreachable(error))
-            }
+            Address::Unix(path) => UnixStream::connect(path)
+                .await
+                .map(Socket::new)
+                .map(Wire::Unix)
+                .map_err(|error| self.unreachable(error)),
             Address::Tcp { host, .. } => {
                 let (stream, address) = self.tcp().await.map_err(|error| self.unreachable(error))?;
                 if !self.endpoint.settings.encrypted {
@@ -130,7 +133,7 @@ impl Dial<'_> {
     }
 
     /// Tries each address of the endpoint in turn, starting where the endpoint's id says, within the one deadline.
-    async fn tcp(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn tcp(&self) -> io::Result<(Socket<TcpStream>, SocketAddr)> {
         let addresses = self.endpoint.addresses().await?;
         let share = self.settings.timeouts.connect / u32::try_from(addresses.len().max(1)).unwrap_or(1);
         let mut last = io::Error::new(io::ErrorKind::NotFound, "no address");
@@ -138,7 +141,7 @@ impl Dial<'_> {
             match tokio::time::timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     prepare(&stream)?;
-                    return Ok((stream, address));
+                    return Ok((Socket::new(stream), address));
                 }
                 Ok(Err(error)) => last = error,
                 Err(_) => last = io::ErrorKind::TimedOut.into(),
@@ -147,7 +150,7 @@ impl Dial<'_> {
         Err(last)
     }
 
-    async fn tls(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    async fn tls(&self, host: &str, stream: Socket<TcpStream>) -> io::Result<TlsStream<Socket<TcpStream>>> {
         let tls = &self.settings.tls;
         let (Some(config), Some(name)) = (tls.config(self.upgradeable), tls.server_name(host)) else {
             return Err(io::Error::other("the upstream has no TLS settings"));

@@ -12,7 +12,7 @@
 //! | `body` | streaming both ways, with deadlines |
 //! | `upgrade`, `tunnel`, `websocket` | upgraded connections |
 //! | `upstreams`, `endpoint`, `balance`, `budget`, `health` | what all workers share |
-//! | `pool`, `dials`, `connect`, `tls` | one worker's connections |
+//! | `pool`, `dials`, `connect`, `socket`, `tls` | one worker's connections |
 
 mod assertion;
 mod balance;
@@ -27,6 +27,7 @@ mod headers;
 mod health;
 mod pool;
 pub mod settings;
+mod socket;
 mod spare;
 mod target;
 mod tls;
@@ -56,6 +57,7 @@ pub use self::headers::is_owned;
 pub use self::health::Caretaker;
 use self::pool::Pool;
 use self::settings::Settings;
+pub use self::socket::Socket;
 pub use self::tls::{Tls, TlsError, TlsParts};
 pub use self::token_exchange::{ExchangedToken, NotExchanged, TokenExchangeSettings};
 pub use self::upstreams::{EndpointStatus, Upstreams};
