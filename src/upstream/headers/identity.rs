@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use crate::identity::{PeerFacts, TokenFacts};
+use crate::identity::{PeerFacts, Scope, SpiffeId, TokenFacts};
 use crate::upstream::assertion::Speaker;
 use crate::upstream::error::ForwardError;
-use crate::upstream::settings::{IdentityHeaders, IdentityValue};
+use crate::upstream::settings::{IdentityHeaders, IdentityValue, Separator};
 
 /// Longer values are refused: services cap their heads.
 pub(in crate::upstream) const LONGEST: usize = 8 * 1024;
@@ -30,10 +30,9 @@ pub(super) fn set(
             }
             continue;
         }
-        let separator = wanted.separator.as_char();
-        let text = text_of(value, separator, token, peer).map_err(|()| not_encodable(name))?;
-        if let Some(text) = text {
-            headers.insert(name.clone(), encode(text).ok_or_else(|| not_encodable(name))?);
+        let value = value_of(value, wanted.separator, token, peer).map_err(|()| not_encodable(name))?;
+        if let Some(value) = value {
+            headers.insert(name.clone(), value);
         }
     }
     Ok(())
@@ -43,36 +42,35 @@ fn not_encodable(header: &HeaderName) -> ForwardError {
     ForwardError::IdentityNotEncodable { header: header.clone() }
 }
 
-fn text_of<'a>(
+/// `None` when there is nothing to say, an error when it cannot be said.
+fn value_of(
     value: &IdentityValue,
-    separator: char,
-    token: Option<&'a TokenFacts>,
-    peer: Option<&'a PeerFacts>,
-) -> Result<Option<Cow<'a, str>>, ()> {
-    let of_token = |text: fn(&'a TokenFacts) -> Option<&'a str>| Ok(token.and_then(text).map(Cow::Borrowed));
+    separator: Separator,
+    token: Option<&TokenFacts>,
+    peer: Option<&PeerFacts>,
+) -> Result<Option<HeaderValue>, ()> {
+    let of_token = |text: fn(&TokenFacts) -> Option<&str>| single(token.and_then(text));
     match value {
         IdentityValue::User => of_token(|token| Some(&token.principal.subject)),
         IdentityValue::Issuer => of_token(|token| Some(token.principal.issuer.as_str())),
         IdentityValue::Client => of_token(|token| token.client_id.as_deref()),
         IdentityValue::Groups => {
-            joined(token.map_or(&[][..], |token| &token.groups).iter().map(|name| &**name), separator)
+            list(token.map_or(&[][..], |token| &token.groups).iter().map(|name| &**name), separator)
         }
         IdentityValue::Scopes => {
-            joined(token.map_or(&[][..], |token| &token.scopes).iter().map(crate::identity::Scope::as_str), separator)
+            list(token.map_or(&[][..], |token| &token.scopes).iter().map(Scope::as_str), separator)
         }
         IdentityValue::Email => of_token(verified_email),
-        IdentityValue::SpiffeId => {
-            Ok(peer.and_then(|peer| peer.spiffe_id.as_ref()).map(|id| Cow::Borrowed(id.as_str())))
-        }
-        IdentityValue::CertificateSubject => Ok(peer.map(|peer| Cow::Borrowed(&*peer.subject))),
+        IdentityValue::SpiffeId => single(peer.and_then(|peer| peer.spiffe_id.as_ref()).map(SpiffeId::as_str)),
+        IdentityValue::CertificateSubject => single(peer.map(|peer| &*peer.subject)),
         IdentityValue::Assertion(_) => Err(()),
         IdentityValue::Claim(path) => match token.and_then(|token| token.claims.at(path)) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(items)) => {
                 let items = items.iter().map(|item| scalar(item).ok_or(())).collect::<Result<Vec<_>, _>>()?;
-                joined(items.iter().map(|item| &**item), separator)
+                list(items.iter().map(|item| &**item), separator)
             }
-            Some(single) => scalar(single).map(Some).ok_or(()),
+            Some(one) => single(Some(&scalar(one).ok_or(())?)),
         },
     }
 }
@@ -91,16 +89,22 @@ fn scalar(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
+fn single(text: Option<&str>) -> Result<Option<HeaderValue>, ()> {
+    let Some(text) = text else { return Ok(None) };
+    if is_encodable(text) { HeaderValue::from_str(text).map(Some).map_err(drop) } else { Err(()) }
+}
+
 /// Elements in one field; none is no field at all, which is what an empty list means to the service.
-fn joined<'a, 'e>(
-    elements: impl Iterator<Item = &'e str> + Clone,
-    separator: char,
-) -> Result<Option<Cow<'a, str>>, ()> {
-    if !elements.clone().all(|element| !element.contains(separator) && is_encodable(element)) {
-        return Err(());
+fn list<'a>(elements: impl Iterator<Item = &'a str> + Clone, separator: Separator) -> Result<Option<HeaderValue>, ()> {
+    let separator = separator.as_char();
+    let mut length = 0;
+    for element in elements.clone() {
+        if element.contains(separator) || !is_encodable(element) {
+            return Err(());
+        }
+        length += element.len() + separator.len_utf8();
     }
     // Of its very length, so that it becomes the field's value as it is.
-    let length = elements.clone().map(|element| element.len() + separator.len_utf8()).sum::<usize>();
     let mut text = String::with_capacity(length.saturating_sub(separator.len_utf8()));
     for element in elements {
         if !text.is_empty() {
@@ -108,16 +112,10 @@ fn joined<'a, 'e>(
         }
         text.push_str(element);
     }
-    Ok(Some(text).filter(|text| !text.is_empty()).map(Cow::Owned))
-}
-
-fn encode(text: Cow<'_, str>) -> Option<HeaderValue> {
-    if !is_encodable(&text) {
-        return None;
-    }
-    match text {
-        Cow::Borrowed(text) => HeaderValue::from_str(text).ok(),
-        Cow::Owned(text) => HeaderValue::try_from(text).ok(),
+    match text.len() {
+        0 => Ok(None),
+        1..=LONGEST => HeaderValue::try_from(text).map(Some).map_err(drop),
+        _ => Err(()),
     }
 }
 
