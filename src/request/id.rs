@@ -87,13 +87,9 @@ impl Stock {
             aws_lc_rs::rand::fill(&mut self.bytes).expect("the system gives randomness");
             self.left = self.bytes.len();
         }
-        let mut taken = [0; N];
         let (rest, _) = self.bytes.split_at(self.left);
         self.left -= N;
-        for (to, from) in taken.iter_mut().zip(rest.iter().rev()) {
-            *to = *from;
-        }
-        taken
+        rest.last_chunk().copied().unwrap_or([0; N])
     }
 }
 
