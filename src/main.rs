@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// A request allocates some forty times, in sizes that the C library's allocator does not keep at hand.
+/// A request allocates some thirty times, in sizes that the C library's allocator does not keep at hand.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
