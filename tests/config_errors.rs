@@ -106,6 +106,16 @@ const SPOILED: &[(&str, &str, &str)] = &[
         "\"certs/ca.pem\"\ncrl = { urls = \"http://ca/\", refresh = \"1s\" }",
         "`refresh` must be from a minute to a day",
     ),
+    (
+        "\"certs/server.key\" }]",
+        "\"certs/server.key\" }], hsts = { max_age = \"30d\", include_subdomains = true, preload = true }",
+        "write max_age = \"365d\" or more, and include_subdomains = true",
+    ),
+    (
+        "\"certs/server.key\" }]",
+        "\"certs/server.key\" }], hsts = { include_subdomain = true, max_age = \"1d\" }",
+        "did you mean `include_subdomains`?",
+    ),
     ("audiences = [\"wiki\"]", "", "portcullis.toml:11:1: [issuer.corp] has no `audiences`"),
     (
         "audiences = [\"wiki\"]",

@@ -94,6 +94,7 @@ const PORTCULLIS: &[(&str, &str)] = &[
     ("assertion", "[assertion]\n?"),
     ("listener/[]", "[[listener]]\n?"),
     ("listener/[]/tls", "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n[listener.tls]\n?"),
+    ("listener/[]/tls/hsts", "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n[listener.tls.hsts]\n?"),
     ("listener/[]/tls/certificates/[]", "[[listener]]\n[[listener.tls.certificates]]\n?"),
     ("listener/[]/client_certificates", "[[listener]]\n[listener.client_certificates]\n?"),
     ("listener/[]/host/[]", "[[listener]]\n[[listener.host]]\n?"),

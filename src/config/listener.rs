@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -11,7 +12,7 @@ use super::reader::{Table, Value, closest};
 use super::trust::Bundles;
 use crate::identity::Name;
 use crate::listener::{
-    ClientPolicy, Door, HostSettings, Limits, ServerCertificate, Settings, TlsSettings, TlsVersion, TrustBundle,
+    ClientPolicy, Door, HostSettings, Hsts, Limits, ServerCertificate, Settings, TlsSettings, TlsVersion, TrustBundle,
 };
 use crate::route::HostPattern;
 
@@ -119,7 +120,7 @@ fn read_tls(
     let certificates = table.require("certificates").map(|value| (read_certificates(&value, base), value));
     let versions = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let least = table.get("min_version").map(|value| value.choice(versions));
-    let hsts = table.get("hsts").and_then(|value| value.duration());
+    let hsts = table.get("hsts").and_then(|value| read_hsts(&value));
     // A value of another kind is a fault.
     let resumption = table.get("resumption").and_then(|value| value.bool()).unwrap_or(true);
     let (certificates, place) = certificates?;
@@ -136,6 +137,27 @@ fn read_tls(
         resumption,
     })
 }
+
+/// A span, or a table that says more. What the lists of browsers ask for stands in <https://hstspreload.org>.
+fn read_hsts(value: &Value<'_>) -> Option<Hsts> {
+    if value.is_string() {
+        return value.duration().map(|max_age| Hsts { max_age, subdomains: false, preload: false });
+    }
+    let table = value.table(String::from("`hsts`"))?;
+    let max_age = table.require("max_age").and_then(|value| value.duration());
+    let flag = |key| table.get(key).and_then(|value| value.bool()).unwrap_or(false);
+    let (subdomains, preload) = (flag("include_subdomains"), flag("preload"));
+    let hsts = Hsts { max_age: max_age?, subdomains, preload };
+    if hsts.preload && (!hsts.subdomains || hsts.max_age < YEAR) {
+        let hint = String::from("write max_age = \"365d\" or more, and include_subdomains = true");
+        value.fault("`preload` asks for a year at least and for every host below: browsers take no less", hint);
+        return None;
+    }
+    Some(hsts)
+}
+
+/// What `preload` asks for at least.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A host pattern may stand in one place only: two policies for it would contradict each other.
 fn distinct(hosts: Vec<(Option<HostSettings>, At)>, tls: &Value<'_>) -> Option<Vec<HostSettings>> {

@@ -83,8 +83,10 @@ impl Opening {
             }
         };
         let hsts = match &settings.door {
-            Door::Tls(TlsSettings { hsts: Some(span), .. }) => {
-                HeaderValue::try_from(format!("max-age={}", span.as_secs())).ok()
+            Door::Tls(TlsSettings { hsts: Some(hsts), .. }) => {
+                let subdomains = if hsts.subdomains { "; includeSubDomains" } else { "" };
+                let preload = if hsts.preload { "; preload" } else { "" };
+                HeaderValue::try_from(format!("max-age={}{subdomains}{preload}", hsts.max_age.as_secs())).ok()
             }
             _ => None,
         };

@@ -35,7 +35,7 @@ pub use event::{ConnectionEvent, EventKind, Observer};
 pub use limits::Limits;
 pub use proxy_header::{ProxyHeaderError, Stated, parse as parse_proxy_header};
 pub use service::Service;
-pub use settings::{ClientPolicy, Door, HostSettings, Settings, TlsSettings, TlsVersion};
+pub use settings::{ClientPolicy, Door, HostSettings, Hsts, Settings, TlsSettings, TlsVersion};
 pub use sockets::{BindError, Inherited, Sockets};
 pub use tls::{CertificateError, ServerCertificate};
 pub use trust::{AuthorityFault, Freshness, RevocationFault, Sources, TrustBundle, TrustError, WhenExpired};

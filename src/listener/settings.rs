@@ -68,10 +68,21 @@ pub struct TlsSettings {
     pub client: ClientPolicy,
     /// Hosts with a policy of their own.
     pub hosts: Vec<HostSettings>,
-    /// For how long clients are to ask these hosts over TLS alone (RFC 6797); they are not told when absent.
-    pub hsts: Option<Duration>,
+    /// What clients are told of asking these hosts over TLS alone; nothing when absent.
+    pub hsts: Option<Hsts>,
     /// Whether a client that comes back may resume its session, or proves its key at every connection.
     pub resumption: bool,
+}
+
+/// HTTP strict transport security (RFC 6797).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// For how long.
+    pub max_age: Duration,
+    /// It holds for every host below as well, whoever serves it.
+    pub subdomains: bool,
+    /// Browsers may be built with it.
+    pub preload: bool,
 }
 
 /// A version of TLS.
