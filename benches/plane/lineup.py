@@ -42,4 +42,4 @@ def changed(command, folder, before, after, name="portcullis.toml"):
 
 
 HANDSHAKES = [peers.Portcullis(), Strangers(), Revoked(), Hosts(), Envoy(), peers.Nginx()]
-BODIES = CROWDS = [peers.Portcullis(), peers.Nginx(), Envoy()]
+BODIES = [peers.Portcullis(), peers.Nginx(), Envoy()]

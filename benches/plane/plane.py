@@ -1,10 +1,11 @@
-"""Measures the data plane beside its peers: what a handshake, a large body and an idle connection cost.
+"""Measures the data plane beside its peers: what a handshake and a large body cost, down and up.
 
 One worker each; TLS 1.3 with a required client certificate, all keys P-256, key exchange X25519. The figures are user +
 system time of the proxy's process and its resident memory, round by round in turn.
 """
 
 import argparse
+import dataclasses
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ import compare
 import lineup
 import material
 import peers
+import sink
 
 
 def main():
@@ -130,30 +132,59 @@ def handshakes(place, options):
     return lines
 
 
-def bodies(place, options):
-    size, rounds = (64 << 20, 1) if options.quick else (1 << 30, 3)
+def answers(place, options):
+    size = length(options)
     (place.folder / "upstream/files/api/1024m").write_bytes(b"")
     os.truncate(place.folder / "upstream/files/api/1024m", size)
-    caller, c = Caller(place), place.folder / "c"
+    return bodies(place, options, f"An answer of {size >> 20:,} MiB", ["-w", "%{size_download} %{http_code}"], "/api/1024m", f"{size} 200")
+
+
+def uploads(place, options):
+    """Nobody keeps a body before it is passed on: nginx is told so, the others do it by themselves."""
+    size, body = length(options), place.folder / "upload"
+    body.write_bytes(b"")
+    os.truncate(body, size)
+    service = sink.Sink()
+    try:
+        how = ["-T", body, "-H", "Expect:", "-w", "%{size_upload} %{http_code}"]
+        lines = bodies(dataclasses.replace(place, upstream=service.port), options, f"A request of {size >> 20:,} MiB", how, "/api/up", f"{size} 200")
+    finally:
+        service.stop()
+    wanted = rounds(options) * 2 * len(lineup.BODIES)
+    if service.sizes != [size] * wanted:
+        sys.exit(f"the service got {service.sizes}, not {wanted} times {size}")
+    return lines
+
+
+def length(options):
+    return 64 << 20 if options.quick else 1 << 30
+
+
+def rounds(options):
+    return 1 if options.quick else 3
+
+
+def bodies(place, options, title, how, path, expected):
+    size, caller, c = length(options), Caller(place), place.folder / "c"
     started = running(place, lineup.BODIES, caller)
     found = {}
     try:
-        for number in range(rounds):
+        for number in range(rounds(options)):
             for version in ("--http1.1", "--http2"):
                 for entry in started:
                     # From here on the peak is counted anew (proc(5)).
                     Path(f"/proc/{entry.pid}/clear_refs").write_text("5")
                     held, before = compare.resident(entry.pid), compare.cpu(entry.pid)[0]
-                    told = subprocess.run(["curl", "-q", "-s", "-o", "/dev/null", "-w", "%{size_download} %{http_code}", "--noproxy", "*", version, "--cacert", c / "ca.pem", "--cert", c / "client.pem", "--key", c / "client.key",
-                                           "-H", f"Authorization: Bearer {(c / 'token').read_text()}", f"https://localhost:{entry.port}/api/1024m"], capture_output=True, text=True)
-                    if told.stdout != f"{size} 200":
+                    told = subprocess.run(["curl", "-q", "-s", "-o", "/dev/null", *how, "--noproxy", "*", version, "--cacert", c / "ca.pem", "--cert", c / "client.pem", "--key", c / "client.key",
+                                           "-H", f"Authorization: Bearer {(c / 'token').read_text()}", f"https://localhost:{entry.port}{path}"], capture_output=True, text=True)
+                    if told.stdout != expected:
                         entry.fail(told)
                     spent = compare.cpu(entry.pid)[0] - before
                     found.setdefault((entry.peer.name, version), []).append((size / spent / 2**20, peak(entry.pid) - held))
-            print(f"bodies, round {number + 1}/{rounds}", file=sys.stderr, flush=True)
+            print(f"{title}, round {number + 1}/{rounds(options)}", file=sys.stderr, flush=True)
     finally:
         stop(started)
-    lines = [f"## An answer of {size >> 20:,} MiB", "", f"Median of {rounds} rounds; of the memory, the most.", "",
+    lines = [f"## {title}", "", f"Median of {rounds(options)} rounds; of the memory, the most.", "",
              "| proxy | HTTP/1.1, MiB per CPU second | more memory, MB | HTTP/2, MiB per CPU second | more memory, MB |", "|---|--:|--:|--:|--:|"]
     for peer in lineup.BODIES:
         cells = []
@@ -170,44 +201,7 @@ def peak(pid):
     return int(line.split()[1]) / 1024
 
 
-def crowds(place, options):
-    many = 500 if options.quick else 10_000
-    caller = Caller(place)
-    lines = [f"## {many:,} connections with a client certificate", "", "KB of resident memory for each.", "",
-             "| proxy | handshaken, silent | idle after a request | CPU µs of a request then |", "|---|--:|--:|--:|"]
-    for peer in lineup.CROWDS:
-        started = running(place, [peer], caller)
-        entry, held = started[0], []
-        try:
-            empty = compare.resident(entry.pid)
-            held = [caller.connect(entry) for _ in range(many)]
-            settle(entry)
-            silent = compare.resident(entry.pid)
-            before = compare.cpu(entry.pid)[0]
-            for connection in held:
-                caller.ask(connection)
-            spent = (compare.cpu(entry.pid)[0] - before) * 1e6 / many
-            settle(entry)
-            idle = compare.resident(entry.pid)
-        finally:
-            for connection in held:
-                connection.close()
-            stop(started)
-        lines.append(f"| {peer.title} | {(silent - empty) * 1024 / many:.1f} | {(idle - empty) * 1024 / many:.1f} | {spent:.0f} |")
-        print(f"crowds: {peer.name}", file=sys.stderr, flush=True)
-    return lines
-
-
-def settle(entry):
-    """Waits until the process has nothing left to do."""
-    quiet, before = 0, compare.cpu(entry.pid)[0]
-    while quiet < 5:
-        subprocess.run(["sleep", "0.2"], check=True)
-        now = compare.cpu(entry.pid)[0]
-        quiet, before = (quiet + 1 if now - before < 0.02 else 0), now
-
-
-MEASURES = {"handshakes": handshakes, "bodies": bodies, "crowds": crowds}
+MEASURES = {"handshakes": handshakes, "answers": answers, "uploads": uploads}
 
 if __name__ == "__main__":
     main()

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{Answer, Authority, Gate, IdentityProvider, Nginx, Plan, Tools};
+use crate::support::{Answer, House, IdentityProvider};
 
 const POLICY: &str = r#"
 [[route]]
@@ -24,23 +23,8 @@ routes  = ["seen"]
 subject = { groups = { any = ["sre"] } }
 "#;
 
-struct House {
-    tools: Tools,
-    folder: TempDir,
-    provider: IdentityProvider,
-    _nginx: Nginx,
-    gate: Gate,
-}
-
 fn house() -> Option<House> {
-    let tools = Tools::find()?;
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "provider-authority");
-    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
-    let nginx = Nginx::start(&tools, folder.path());
-    let gate = Gate::start(folder.path(), &Plan::between(&nginx, &provider, POLICY));
-    gate.ready();
-    Some(House { tools, folder, provider, _nginx: nginx, gate })
+    House::open(POLICY)
 }
 
 fn told(answer: &Answer) -> (u16, Value) {
@@ -55,7 +39,7 @@ fn a_token_that_is_bound_to_a_certificate_counts_on_its_connection_alone() {
     let device = gate.identity("device");
     let url = format!("{}/seen/it", gate.url);
     for resource in ["es256", "opaque"] {
-        let token = house.provider.bound_token("sre-bound", resource, &device);
+        let token = house.ground.provider.bound_token("sre-bound", resource, &device);
         let with = |name: &str| gate.curl().identity(&gate.identity(name)).bearer(&token).get(&url).unwrap();
         assert_eq!(told(&with("device")), (200, Value::Null), "{resource}");
         assert_eq!(told(&with("workload")), (401, "token-binding".into()), "{resource}: another certificate");
@@ -75,7 +59,7 @@ impl<'a> Client<'a> {
     fn new(house: &'a House, resource: &str) -> Self {
         let secret = IdentityProvider::secret("sre-dpop");
         let resource = format!("urn:api:{resource}");
-        let printed = script(house, &["token", &house.provider.issuer, "sre-dpop", &secret, &resource]);
+        let printed = script(house, &["token", &house.ground.provider.issuer, "sre-dpop", &secret, &resource]);
         let told: Value = serde_json::from_str(&printed).unwrap();
         Self { house, token: told["token"].as_str().unwrap().into(), key: told["key"].to_string() }
     }
@@ -93,9 +77,9 @@ impl<'a> Client<'a> {
 
 fn script(house: &House, arguments: &[&str]) -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/oidc-provider/dpop.mjs");
-    let mut command = Command::new(house.tools.command("node"));
-    command.arg(script).args(arguments).current_dir(house.folder.path());
-    command.env("NODE_NO_WARNINGS", "1").env("NODE_EXTRA_CA_CERTS", &house.provider.authority);
+    let mut command = Command::new(house.ground.tools.command("node"));
+    command.arg(script).args(arguments).current_dir(house.ground.folder.path());
+    command.env("NODE_NO_WARNINGS", "1").env("NODE_EXTRA_CA_CERTS", &house.ground.provider.authority);
     let out = command.output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap().trim().to_owned()

@@ -1,9 +1,8 @@
 //! gRPC by @grpc/grpc-js on both sides, over HTTP/2 with prior knowledge and over HTTP/2 by ALPN.
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{Authority, Gate, IdentityProvider, Plan, Service, Tools, ask};
+use crate::support::{Gate, Ground, Plan, Service, ask};
 
 const POLICY: &str = r#"
 [[route]]
@@ -29,22 +28,17 @@ subject = { groups = { any = ["sre"] } }
 "#;
 
 struct House {
-    tools: Tools,
-    _folder: TempDir,
-    provider: IdentityProvider,
+    ground: Ground,
     plain: Service,
     secret: Service,
     gate: Gate,
 }
 
 fn house() -> Option<House> {
-    let tools = Tools::find()?;
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "provider-authority");
-    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
-    let plain = Service::start(&tools, "grpc.mjs", None);
-    let secret = Service::start(&tools, "grpc.mjs", Some(&authority.server("grpc", &["localhost"])));
-    let mut plan = Plan::judged_by(&provider, POLICY).without_skew();
+    let ground = Ground::lay()?;
+    let plain = Service::start(&ground.tools, "grpc.mjs", None);
+    let secret = Service::start(&ground.tools, "grpc.mjs", Some(&ground.authority.server("grpc", &["localhost"])));
+    let mut plan = Plan::judged_by(&ground.provider, POLICY).without_skew();
     plan.upstreams += &format!(
         r#"
 [upstream.plain]
@@ -60,25 +54,24 @@ identity  = {{ user = "X-Auth-User" }}
 "#,
         plain.address,
         secret.address,
-        authority.file.display()
+        ground.authority.file.display()
     );
-    let gate = Gate::start(folder.path(), &plan);
-    gate.ready();
-    Some(House { tools, _folder: folder, provider, plain, secret, gate })
+    let gate = ground.gate(&plan);
+    Some(House { ground, plain, secret, gate })
 }
 
 impl House {
     fn ask(&self, service: &str, calls: &[&str], token: Option<&str>) -> Value {
         let port = self.gate.port.to_string();
         let arguments = [&["ask", &port, service], calls].concat();
-        ask(&self.tools, "grpc.mjs", &arguments, &self.gate.file("certs/ca.pem"), token)
+        ask(&self.ground.tools, "grpc.mjs", &arguments, &self.gate.file("certs/ca.pem"), token)
     }
 }
 
 #[test]
 fn every_kind_of_call_passes_with_its_trailers() {
     let Some(house) = house() else { return };
-    let token = house.provider.token("sre", "es256");
+    let token = house.ground.provider.token("sre", "es256");
     for service in ["plain.Echo", "secret.Echo"] {
         let told = house.ask(service, &["one", "large", "many", "sum", "talk", "fail"], Some(&token));
         for (call, parts, bytes) in
@@ -99,7 +92,7 @@ fn every_kind_of_call_passes_with_its_trailers() {
 #[test]
 fn what_a_client_gives_up_ends_at_the_service() {
     let Some(mut house) = house() else { return };
-    let token = house.provider.token("sre", "es256");
+    let token = house.ground.provider.token("sre", "es256");
     for service in ["plain.Echo", "secret.Echo"] {
         let told = house.ask(service, &["deadline", "cancel"], Some(&token));
         assert_eq!((&told["deadline"]["code"], &told["cancel"]["code"]), (&json!(4), &json!(1)), "{told}");
@@ -112,7 +105,8 @@ fn what_a_client_gives_up_ends_at_the_service() {
 #[test]
 fn a_refusal_is_a_grpc_status() {
     let Some(house) = house() else { return };
-    let (sre, contractor) = (house.provider.token("sre", "es256"), house.provider.token("contractor", "es256"));
+    let (sre, contractor) =
+        (house.ground.provider.token("sre", "es256"), house.ground.provider.token("contractor", "es256"));
     let one = |service: &str, token: Option<&str>| house.ask(service, &["one", "sum"], token);
     for (service, token, code, reason) in [
         ("plain.Echo", None, 16, "credential-missing"),
@@ -132,7 +126,7 @@ fn a_refusal_is_a_grpc_status() {
 #[test]
 fn a_stream_ends_with_its_token() {
     let Some(mut house) = house() else { return };
-    let flow = |service| house.ask(service, &["flow"], Some(&house.provider.token("sre", "short")));
+    let flow = |service| house.ask(service, &["flow"], Some(&house.ground.provider.token("sre", "short")));
     let told = std::thread::scope(|scope| {
         ["plain.Echo", "secret.Echo"].map(|service| scope.spawn(move || flow(service))).map(|it| it.join().unwrap())
     });

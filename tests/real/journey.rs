@@ -4,9 +4,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{Authority, Gate, H2load, IdentityProvider, Nginx, Plan, Tools, until};
+use crate::support::{H2load, House, until};
 
 const POLICY: &str = r#"
 [[route]]
@@ -69,23 +68,8 @@ device = { spiffe_id = "spiffe://demo.portcullis.example/device/*" }
 "#;
 
 /// A gate between nginx and the identity provider, all of them running.
-struct House {
-    tools: Tools,
-    _folder: TempDir,
-    provider: IdentityProvider,
-    nginx: Nginx,
-    gate: Gate,
-}
-
 fn house() -> Option<House> {
-    let tools = Tools::find()?;
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "provider-authority");
-    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
-    let nginx = Nginx::start(&tools, folder.path());
-    let gate = Gate::start(folder.path(), &Plan::between(&nginx, &provider, POLICY));
-    gate.ready();
-    Some(House { tools, _folder: folder, provider, nginx, gate })
+    House::open(POLICY)
 }
 
 #[test]
@@ -93,13 +77,13 @@ fn a_jwt_of_every_algorithm_opens_what_its_groups_allow_over_both_versions() {
     let Some(house) = house() else { return };
     let gate = &house.gate;
     for (resource, version) in [("rs256", "1.1"), ("ps256", "2"), ("es256", "1.1"), ("eddsa", "2")] {
-        let token = house.provider.token("sre", resource);
+        let token = house.ground.provider.token("sre", resource);
         let curl = gate.curl().bearer(&token).with(&[if version == "2" { "--http2" } else { "--http1.1" }]);
         let answer = curl.get(&format!("{}/api/orders?page=2", gate.url)).unwrap();
         assert_eq!((answer.status, answer.version.as_str(), answer.body.len()), (200, version, 130), "{resource}");
     }
     assert_eq!(house.nginx.log(), ["GET /api/orders?page=2 200"; 4]);
-    let elsewhere = gate.get_with("/api/orders", &house.provider.token("sre", "elsewhere"));
+    let elsewhere = gate.get_with("/api/orders", &house.ground.provider.token("sre", "elsewhere"));
     assert_eq!((elsewhere.status, &elsewhere.json()["reason"]), (401, &"token-audience".into()));
 }
 
@@ -107,7 +91,7 @@ fn a_jwt_of_every_algorithm_opens_what_its_groups_allow_over_both_versions() {
 fn the_service_sees_who_asks_and_nothing_that_the_client_made_up() {
     let Some(house) = house() else { return };
     let gate = &house.gate;
-    let token = house.provider.token("sre", "es256");
+    let token = house.ground.provider.token("sre", "es256");
     for version in ["--http1.1", "--http2"] {
         let curl = gate.curl().bearer(&token).with(&[version]);
         let curl =
@@ -163,18 +147,18 @@ fn a_rewritten_path_arrives_as_it_was_decided_on() {
 fn an_opaque_token_is_asked_about_and_counts_until_it_is_revoked() {
     let Some(house) = house() else { return };
     let gate = &house.gate;
-    let (first, second) = (house.provider.token("sre", "opaque"), house.provider.token("sre", "opaque"));
+    let (first, second) = (house.ground.provider.token("sre", "opaque"), house.ground.provider.token("sre", "opaque"));
     let answer = gate.get_with("/seen/it", &first);
     assert_eq!((answer.status, &answer.json()["x_auth_user"]), (200, &"sre".into()), "{}", answer.text());
     assert_eq!(gate.record_of(&answer)["subject"]["source"], "partners");
-    house.provider.revoke("sre", &first);
+    house.ground.provider.revoke("sre", &first);
     let refused =
         until("the token's end", || Some(gate.get_with("/seen/it", &first)).filter(|answer| answer.status != 200));
     assert_eq!((refused.status, &refused.json()["reason"]), (401, &"token-inactive".into()));
 
     // One that its issuer still vouches for ends by an order of the operator, at once.
     assert_eq!(gate.get_with("/seen/it", &second).status, 200);
-    let issuer = house.provider.issuer.as_str();
+    let issuer = house.ground.provider.issuer.as_str();
     let told = gate.order("revoke", &["--issuer", issuer, "--sub", "sre"]);
     assert!(told.status.success(), "{told:?}");
     let refused = gate.get_with("/seen/it", &second);
@@ -194,11 +178,11 @@ fn what_is_refused_says_why_to_a_program_and_to_a_person() {
     assert_eq!((&problem["status"], &problem["reason"]), (&401.into(), &"credential-missing".into()));
     assert!(problem.to_string().contains(missing.header("x-request-id").unwrap()), "{problem}");
 
-    let contractor = house.provider.token("contractor", "es256");
+    let contractor = house.ground.provider.token("contractor", "es256");
     let denied = gate.get_with("/api/orders", &contractor);
     assert_eq!((denied.status, &denied.json()["reason"]), (403, &"denied-by-rule".into()));
     assert_eq!(gate.record_of(&denied)["rule"], "contractors see no orders");
-    let nobody = gate.get_with("/api/orders", &house.provider.token("nobody", "es256"));
+    let nobody = gate.get_with("/api/orders", &house.ground.provider.token("nobody", "es256"));
     assert_eq!((nobody.status, &nobody.json()["reason"]), (403, &"no-rule-allows".into()));
 
     let page = gate.curl().header("Accept: text/html,*/*;q=0.8").header("Sec-Fetch-Mode: navigate");
@@ -244,7 +228,7 @@ fn a_certificate_opens_what_asks_for_a_device_and_a_wrong_one_opens_nothing() {
 fn a_record_tells_the_whole_request_and_its_trace() {
     let Some(house) = house() else { return };
     let gate = &house.gate;
-    let token = house.provider.token("sre", "es256");
+    let token = house.ground.provider.token("sre", "es256");
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let curl = gate.curl().bearer(&token).header(&format!("traceparent: 00-{trace}-00f067aa0ba902b7-01"));
     let answer = curl.identity(&gate.identity("device")).get(&format!("{}/seen/it?secret=1", gate.url)).unwrap();
@@ -257,7 +241,7 @@ fn a_record_tells_the_whole_request_and_its_trace() {
         ("/listener", "edge"),
         ("/source", "127.0.0.1"),
         ("/subject/sub", "sre"),
-        ("/subject/issuer", &house.provider.issuer),
+        ("/subject/issuer", &house.ground.provider.issuer),
         ("/subject/source", "corp"),
         ("/method", "GET"),
         ("/path", "/seen/it"),
@@ -287,7 +271,7 @@ fn a_record_tells_the_whole_request_and_its_trace() {
 fn the_probes_tell_the_state_and_their_metrics_are_well_formed() {
     let Some(house) = house() else { return };
     let gate = &house.gate;
-    let token = house.provider.token("sre", "es256");
+    let token = house.ground.provider.token("sre", "es256");
     assert_eq!(gate.get_with("/api/orders", &token).status, 200);
     assert_eq!(gate.get("/api/orders").status, 401);
     assert_eq!((gate.probe("/livez").status, gate.probe("/readyz").status), (200, 200));
@@ -306,7 +290,7 @@ fn the_probes_tell_the_state_and_their_metrics_are_well_formed() {
 
     let metrics = gate.probe("/metrics");
     assert!(metrics.text().contains("credential-missing"));
-    let mut promtool = Command::new(house.tools.command("promtool"));
+    let mut promtool = Command::new(house.ground.tools.command("promtool"));
     promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = promtool.spawn().unwrap();
     promtool.stdin.take().unwrap().write_all(&metrics.body).unwrap();
@@ -321,13 +305,13 @@ fn every_request_of_a_load_is_answered_and_recorded_once() {
     const REQUESTS: u32 = 1500;
     let Some(house) = house() else { return };
     let gate = &house.gate;
-    let authorization = format!("authorization: Bearer {}", house.provider.token("sre", "rs256"));
+    let authorization = format!("authorization: Bearer {}", house.ground.provider.token("sre", "rs256"));
     let url = format!("{}/api/orders", gate.url);
     for http1 in [true, false] {
-        let counted = H2load::send(&house.tools, REQUESTS, http1, &[&authorization], &url);
+        let counted = H2load::send(&house.ground.tools, REQUESTS, http1, &[&authorization], &url);
         assert_eq!(counted, H2load { classes: [REQUESTS, 0, 0, 0], failed: 0 });
     }
-    let refused = H2load::send(&house.tools, REQUESTS, false, &[], &url);
+    let refused = H2load::send(&house.ground.tools, REQUESTS, false, &[], &url);
     assert_eq!(refused, H2load { classes: [0, 0, REQUESTS, 0], failed: 0 });
     let whole = 3 * usize::try_from(REQUESTS).unwrap();
     let records = until("all records", || Some(gate.records()).filter(|records| records.len() >= whole));

@@ -1,13 +1,10 @@
 //! The components themselves, before anything stands between them: a fault here is not the proxy's.
 
-use crate::support::{Authority, Curl, IdentityProvider, Nginx, Tools};
+use crate::support::{Curl, Ground, IdentityProvider, Nginx, Tools};
 
 #[test]
 fn the_identity_provider_issues_what_it_is_asked_for() {
-    let Some(tools) = Tools::find() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "authority");
-    let mut provider = IdentityProvider::start(&tools, folder.path(), &authority);
+    let Some(Ground { authority, mut provider, folder: _folder, .. }) = Ground::lay() else { return };
     for resource in ["rs256", "ps256", "es256", "eddsa", "elsewhere"] {
         assert_eq!(provider.token("sre", resource).split('.').count(), 3, "{resource}");
     }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{Authority, Canaille, Gate, H2load, IdentityProvider, Nginx, Plan, Scripted, Tools, reply};
+use crate::support::{Canaille, Gate, Ground, H2load, IdentityProvider, Nginx, Plan, Scripted, Tools, reply};
 
 const POLICY: &str = r#"
 [[route]]
@@ -29,15 +29,12 @@ fn with_upstream(policy: &str, upstream: &str) -> String {
 
 #[test]
 fn a_real_server_signs_its_answers() {
-    let Some(tools) = Tools::find() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "provider-authority");
-    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
-    let nginx = Nginx::start(&tools, folder.path());
-    let mut plan = Plan::between(&nginx, &provider, POLICY);
+    let Some(ground) = Ground::lay() else { return };
+    let (nginx, provider) = (ground.nginx(), &ground.provider);
+    let mut plan = Plan::between(&nginx, provider, POLICY);
     plan.sources = plan.sources.replace("[introspection.partners]", "[introspection.partners]\nsigned_by = \"corp\"");
     plan.sources = plan.sources.replace("id = \"portcullis\"", "id = \"portcullis-signed\"");
-    let mut gate = Gate::prepare(folder.path(), &plan);
+    let mut gate = Gate::prepare(ground.folder.path(), &plan);
     std::fs::write(gate.file("introspection.secret"), IdentityProvider::secret("portcullis-signed")).unwrap();
     gate.run();
     gate.ready();
@@ -50,12 +47,9 @@ fn a_real_server_signs_its_answers() {
 
 #[test]
 fn a_service_gets_a_token_of_its_own_from_a_real_server() {
-    let Some(tools) = Tools::find() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "provider-authority");
-    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
-    let nginx = Nginx::start(&tools, folder.path());
-    let mut plan = Plan::between(&nginx, &provider, &with_upstream(POLICY, "ledger"));
+    let Some(ground) = Ground::lay() else { return };
+    let (nginx, provider) = (ground.nginx(), &ground.provider);
+    let mut plan = Plan::between(&nginx, provider, &with_upstream(POLICY, "ledger"));
     let exchange = |audience: &str| {
         format!(
             "[upstream.ledger]\nendpoints = [\"http://{}\"]\n[upstream.ledger.exchange]\nurl = \"{}/token\"\n\
@@ -68,8 +62,7 @@ fn a_service_gets_a_token_of_its_own_from_a_real_server() {
     };
     let service = plan.upstreams.clone();
     plan.upstreams = format!("{service}{}", exchange("urn:api:es256"));
-    let gate = Gate::start(folder.path(), &plan);
-    gate.ready();
+    let gate = ground.gate(&plan);
     let token = provider.token("sre", "opaque");
     let seen = gate.get_with("/seen/it", &token);
     assert_eq!(seen.status, 200, "{}", seen.text());

@@ -1,9 +1,8 @@
 //! WebSocket by ws on both sides.
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::support::{Authority, Gate, IdentityProvider, Plan, Service, Tools, ask, python, until};
+use crate::support::{Gate, Ground, Plan, Service, ask, python, until};
 
 const POLICY: &str = r#"
 [[route]]
@@ -33,40 +32,34 @@ subject = { groups = { any = ["sre"] } }
 "#;
 
 struct House {
-    tools: Tools,
-    _folder: TempDir,
-    provider: IdentityProvider,
+    ground: Ground,
     service: Service,
     gate: Gate,
 }
 
 fn house() -> Option<House> {
-    let tools = Tools::find()?;
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "provider-authority");
-    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
-    let service = Service::start(&tools, "service.mjs", None);
-    let mut plan = Plan::judged_by(&provider, POLICY).without_skew();
+    let ground = Ground::lay()?;
+    let service = Service::start(&ground.tools, "service.mjs", None);
+    let mut plan = Plan::judged_by(&ground.provider, POLICY).without_skew();
     plan.upstreams += &format!(
         "[upstream.sockets]\nendpoints = [\"http://{}\"]\nidentity = {{ user = \"X-Auth-User\" }}\n",
         service.address
     );
-    let gate = Gate::start(folder.path(), &plan);
-    gate.ready();
-    Some(House { tools, _folder: folder, provider, service, gate })
+    let gate = ground.gate(&plan);
+    Some(House { ground, service, gate })
 }
 
 impl House {
     fn ask(&self, what: &str, token: Option<&str>) -> Value {
         let url = self.gate.url.replace("https:", "wss:") + "/ws";
-        ask(&self.tools, "ask.mjs", &[what, &url], &self.gate.file("certs/ca.pem"), token)
+        ask(&self.ground.tools, "ask.mjs", &[what, &url], &self.gate.file("certs/ca.pem"), token)
     }
 }
 
 #[test]
 fn words_of_every_size_pass_and_both_sides_close_with_their_own_code() {
     let Some(mut house) = house() else { return };
-    let told = house.ask("websocket", Some(&house.provider.token("sre", "es256")));
+    let told = house.ask("websocket", Some(&house.ground.provider.token("sre", "es256")));
     assert_eq!(
         (&told["text"], &told["pieces"], &told["pong"]),
         (&json!("hello"), &json!("in three pieces"), &json!("alive"))
@@ -92,9 +85,9 @@ fn a_socket_over_http2_is_one_stream_among_others() {
     let (port, authority) = (house.gate.port.to_string(), house.gate.file("certs/ca.pem"));
     let ask = |token: Option<&str>| {
         let fixed = [&port, authority.to_str().unwrap(), "/ws"];
-        python(&house.tools, "websocket.py", &[&fixed[..], token.as_slice()].concat(), &Value::Null)
+        python(&house.ground.tools, "websocket.py", &[&fixed[..], token.as_slice()].concat(), &Value::Null)
     };
-    let told = ask(Some(&house.provider.token("sre", "es256")));
+    let told = ask(Some(&house.ground.provider.token("sre", "es256")));
     assert_eq!((&told["offers"], &told["head"][":status"]), (&json!(1), &json!("200")), "{told}");
     assert_eq!((&told["text"], &told["large"], &told["beside"]), (&json!("hello"), &json!(true), &json!(3_000_000)));
     assert_eq!((&told["close"], &told["end"]), (&json!([8, 4001]), &json!("ended")), "{told}");
@@ -107,13 +100,13 @@ fn a_socket_over_http2_is_one_stream_among_others() {
 fn without_a_right_there_is_no_socket() {
     let Some(house) = house() else { return };
     assert_eq!(house.ask("websocket", None)["refused"], 401);
-    assert_eq!(house.ask("websocket", Some(&house.provider.token("contractor", "es256")))["refused"], 403);
+    assert_eq!(house.ask("websocket", Some(&house.ground.provider.token("contractor", "es256")))["refused"], 403);
 }
 
 #[test]
 fn a_socket_ends_with_its_token_and_is_told_why() {
     let Some(mut house) = house() else { return };
-    let told = house.ask("lasts", Some(&house.provider.token("sre", "short")));
+    let told = house.ask("lasts", Some(&house.ground.provider.token("sre", "short")));
     assert_eq!(told["code"], 1008, "policy violation: {told}");
     let lasted = told["lasted"].as_u64().unwrap();
     assert!((8_000..20_000).contains(&lasted), "an exchange is spared for ten seconds, whatever its token: {told}");

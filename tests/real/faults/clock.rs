@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::support::{Authority, Gate, IdentityProvider, Nginx, Plan, Tools, Wire, until};
+use crate::support::{Gate, Ground, Nginx, Plan, Wire, until};
 
 const POLICY: &str = r#"
 [[route]]
@@ -34,23 +34,19 @@ struct House {
 }
 
 fn house() -> Option<House> {
-    let tools = Tools::find()?;
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "provider-authority");
-    let provider = IdentityProvider::start(&tools, folder.path(), &authority);
-    let token = provider.token("sre", "es256");
-    let nginx = Nginx::start(&tools, folder.path());
-    let mut gate = Gate::prepare(folder.path(), &Plan::between(&nginx, &provider, POLICY));
-    let offset = folder.path().join("offset");
+    let ground = Ground::lay()?;
+    let (token, nginx) = (ground.provider.token("sre", "es256"), ground.nginx());
+    let mut gate = Gate::prepare(ground.folder.path(), &Plan::between(&nginx, &ground.provider, POLICY));
+    let offset = ground.folder.path().join("offset");
     fs::write(&offset, "+0").unwrap();
-    let library = library(&tools.home("faketime")).unwrap();
+    let library = library(&ground.tools.home("faketime")).unwrap();
     let mut command = gate.command();
     command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &offset).env("FAKETIME_NO_CACHE", "1");
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
     gate.run_by(command);
     gate.ready();
     // The identity provider may end: its keys are known.
-    Some(House { _folder: folder, _nginx: nginx, gate, offset, token })
+    Some(House { _folder: ground.folder, _nginx: nginx, gate, offset, token })
 }
 
 fn library(folder: &std::path::Path) -> Option<PathBuf> {

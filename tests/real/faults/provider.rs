@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::support::{Authority, Gate, IdentityProvider, Nginx, Plan, Scripted, Tools, reply, until};
+use crate::support::{Gate, Ground, Nginx, Plan, Scripted, Tools, reply, until};
 
 const POLICY: &str = r#"
 [[route]]
@@ -37,12 +37,10 @@ anonymous = true
 
 #[test]
 fn a_provider_that_is_down_at_the_start_closes_its_own_routes_until_it_comes() {
-    let Some(tools) = Tools::find() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new(folder.path(), "provider-authority");
-    let mut provider = IdentityProvider::start(&tools, folder.path(), &authority);
+    let Some(ground) = Ground::lay() else { return };
+    let nginx = ground.nginx();
+    let Ground { folder, mut provider, .. } = ground;
     let jwt = provider.token("sre", "es256");
-    let nginx = Nginx::start(&tools, folder.path());
     provider.stop();
     let gate = Gate::start(folder.path(), &Plan::between(&nginx, &provider, POLICY));
 
