@@ -28,6 +28,8 @@ pub(super) struct Pace {
     bodiless: AtomicBool,
     /// It rests, since the last request.
     rests: AtomicBool,
+    /// Our side of it has ended.
+    shut: AtomicBool,
     /// Requests whose answer is not complete.
     open: AtomicU32,
     /// When the connection fell silent, or its head began; milliseconds since `start`.
@@ -97,6 +99,7 @@ impl Pace {
             tunnel: AtomicBool::new(false),
             bodiless: AtomicBool::new(false),
             rests: AtomicBool::new(false),
+            shut: AtomicBool::new(false),
             open: AtomicU32::new(0),
             since: AtomicU64::new(0),
             waiting: AtomicU32::new(HEAD),
@@ -208,12 +211,17 @@ impl Pace {
         self.rests.store(true, Ordering::Relaxed);
     }
 
-    /// When an idle connection may rest: nothing of the last request is to come, nor of its answer to go.
+    /// Our side has ended: whatever the client says now, nothing is asked here any more.
+    pub(super) fn is_shut(&self) {
+        self.shut.store(true, Ordering::Relaxed);
+    }
+
+    /// When an idle connection may rest: nothing of the last request is to come, nor of its answer to go, and it goes on.
     fn rests_at(&self) -> Option<Instant> {
         let idle = self.http == HttpVersion::Http1 && !self.is_busy() && self.waiting.load(Ordering::Relaxed) == IDLE;
         let done = self.bodiless.load(Ordering::Relaxed) && self.blocked.load(Ordering::Relaxed) == 0;
-        let rests = self.rests.load(Ordering::Relaxed);
-        (idle && done && !rests).then(|| self.at(self.since.load(Ordering::Relaxed)) + REST)
+        let over = self.rests.load(Ordering::Relaxed) || self.shut.load(Ordering::Relaxed);
+        (idle && done && !over).then(|| self.at(self.since.load(Ordering::Relaxed)) + REST)
     }
 
     /// Whether a request is open.
@@ -461,6 +469,10 @@ mod tests {
         drop(ask(true));
         advance(SECOND).await;
         assert!(matches!(due(&pace), Due::Nothing(_)), "some of the body may still come");
+        drop(ask(false));
+        pace.is_shut();
+        advance(2 * SECOND).await;
+        assert!(matches!(due(&pace), Due::Nothing(_)), "it has ended, and must not begin anew");
         let http2 = Arc::new(Pace::new(HttpVersion::Http2, 3600 * SECOND));
         drop(http2.begin());
         http2.has_body(false);

@@ -171,6 +171,7 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.pace.is_shut();
         if this.lingering.is_none() {
             ready!(match &mut this.transport {
                 Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),

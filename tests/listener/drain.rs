@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis::listener::{ClientPolicy, Drained, EventKind};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::floods::Frames;
@@ -45,6 +45,25 @@ async fn an_http1_client_is_told_in_its_next_answer_and_loses_nothing() {
     }
     assert_eq!(draining.await.unwrap(), Drained::Complete);
     open.ask("edge.test").await.unwrap_err();
+}
+
+/// A client that was told the end and keeps its side open has a second, and is not taken for one that is idle.
+#[tokio::test]
+async fn who_does_not_close_its_side_holds_nobody_up() {
+    let client = Client::new(None, &["http/1.1"]);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let running = House::new(ClientPolicy::Off).run();
+        let mut stream = running.connect(&client, "edge.test").await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: edge.test\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut said = Vec::new();
+        while !said.ends_with(b"hello") {
+            assert_ne!(stream.read_buf(&mut said).await.unwrap(), 0);
+        }
+        held.push(stream);
+        let drained = tokio::time::timeout(Duration::from_secs(20), running.workers.drain(LONG)).await;
+        assert_eq!(drained.unwrap(), Drained::Complete);
+    }
 }
 
 #[tokio::test]
