@@ -37,9 +37,9 @@ async fn begun(requests: usize, protocol: Protocol, streams: usize) -> usize {
             while active() < u32::try_from(requests).unwrap() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            // Now, however long that took, the time of all of them is over.
+            // Now, however long that took, the time of all of them is over, the last one's moments included.
             pause();
-            advance(CONNECT).await;
+            advance(2 * CONNECT).await;
             resume();
         };
         join(join_all((0..requests).map(|_| gate.get(""))), all_wait).await;
