@@ -1,11 +1,13 @@
 //! What went wrong in other proxies, one test for each mechanism that the first three rooms must withstand.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue, Method, Request};
 use portcullis::identity::Name;
-use portcullis::request::{Body, HttpVersion, PathForms};
+use portcullis::request::{Body, Connection, HttpVersion, PathForms};
 use portcullis::route::{HeaderCondition, HostPattern, Methods, PathPattern, PrefixRewrite, Route, Routes};
 
-use super::journey::{Told, connection, open_routes, route, walk};
+use super::journey::{Told, connection, open_routes, route, walk, walk_over};
 
 type Fields<'a> = &'a [(&'a str, &'a [u8])];
 
@@ -315,6 +317,31 @@ fn advisory_30_a_handshake_for_one_profile_carries_no_request_for_another() {
     let request = |host| Request::get("/").header("host", host).body(()).unwrap();
     assert!(walk(request("strict.example"), Body::Empty, &strict, &open_routes()).is_ok());
     assert_eq!(walk(request("a.example"), Body::Empty, &strict, &open_routes()).unwrap_err(), "misdirected");
+}
+
+#[test]
+fn advisory_30_what_a_connection_named_first_opens_nothing_else() {
+    let known = Arc::new(connection(HttpVersion::Http1));
+    let ask = |host: &str| {
+        let request = Request::get("/").header("host", host).body(()).unwrap();
+        walk_over(&known, request, Body::Empty, &open_routes()).map(|told| told.line)
+    };
+    for _ in 0..2 {
+        for (host, expected) in [
+            ("A.example", Ok("GET a.example /")),
+            ("strict.example", Err("misdirected")),
+            ("a.example:8443", Ok("GET a.example:8443 /")),
+            ("b.example", Ok("GET b.example /")),
+            ("A.example/", Err("host-invalid")),
+            ("A.example", Ok("GET a.example /")),
+        ] {
+            assert_eq!(ask(host), expected.map(str::to_owned).map_err(str::to_owned), "{host}");
+        }
+    }
+    let mut moved = Connection::clone(&known);
+    moved.tls.as_mut().unwrap().profile = Name::new("strict");
+    let request = Request::get("/").header("host", "A.example").body(()).unwrap();
+    assert_eq!(walk_over(&Arc::new(moved), request, Body::Empty, &open_routes()).unwrap_err(), "misdirected");
 }
 
 #[test]

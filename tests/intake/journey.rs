@@ -75,10 +75,20 @@ pub(crate) fn walk<B>(
     connection: &Connection,
     routes: &Routes,
 ) -> Result<Told, String> {
+    walk_over(&Arc::new(connection.clone()), request, body, routes)
+}
+
+/// The same over a connection that had requests before.
+pub(crate) fn walk_over<B>(
+    connection: &Arc<Connection>,
+    request: Request<B>,
+    body: Body,
+    routes: &Routes,
+) -> Result<Told, String> {
     let arrival = Arrival::of(&request, Timestamp::UNIX_EPOCH);
     let request = request.map(|_| body);
     let settings = IntakeSettings { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..IntakeSettings::default() };
-    let received = Received::intake(Box::new(request), Arc::new(connection.clone()), &arrival, &settings);
+    let received = Received::intake(Box::new(request), connection.clone(), &arrival, &settings);
     let received = received.map_err(|error| intake_code(&error).to_owned())?;
     let routed = match routes.resolve(received).map_err(|error| route_code(&error).to_owned())? {
         Resolved::Route(routed) => routed,
