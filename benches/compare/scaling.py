@@ -20,9 +20,9 @@ TRIALS = 2_000
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--request", type=float, default=21, help="microseconds of a request with a known token")
+    parser.add_argument("--request", type=float, default=18, help="microseconds of a request with a known token")
     parser.add_argument("--verify", type=float, default=16, help="microseconds that an unknown RS256 token costs more")
-    parser.add_argument("--handshake", type=float, default=165, help="microseconds of a full mutual handshake")
+    parser.add_argument("--handshake", type=float, default=155, help="microseconds of a full mutual handshake")
     parser.add_argument("--idle", type=float, default=14, help="kilobytes of an idle connection")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
