@@ -2,7 +2,7 @@
 
 from html import escape
 
-WIDTH, LEFT, RIGHT, BAR, GAP, HEAD = 760, 190, 70, 18, 6, 44
+WIDTH, LEFT, RIGHT, BAR, GAP, HEAD = 780, 210, 70, 18, 6, 44
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #24292f; }
   .head { font-weight: 600; }
