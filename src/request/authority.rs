@@ -36,7 +36,9 @@ impl FirstNamed {
             return if **text == *stated { Ok(Cow::Borrowed(known)) } else { Authority::read(stated).map(Cow::Owned) };
         }
         let read = Authority::read(stated)?;
-        Ok(Cow::Borrowed(&self.0.get_or_init(|| (stated.into(), read)).1))
+        // What is given is what was read here, even if somebody else has been the first meanwhile.
+        let _ = self.0.set((stated.into(), read.clone()));
+        Ok(Cow::Owned(read))
     }
 }
 
