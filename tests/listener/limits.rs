@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use portcullis::listener::{ClientPolicy, EventKind, Limits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::support::{Client, Exchange, House, Running};
 
@@ -88,6 +90,13 @@ async fn of_those_who_are_too_many_by_now_the_longest_idle_go_and_nobody_who_ask
     asking.abort();
 }
 
+/// The head of the next answer, or what came until the end.
+async fn said(stream: &mut TlsStream<TcpStream>) -> String {
+    let mut said = Vec::new();
+    while !said.windows(4).any(|end| end == b"\r\n\r\n") && stream.read_buf(&mut said).await.is_ok_and(|n| n > 0) {}
+    String::from_utf8_lossy(&said).into_owned()
+}
+
 #[tokio::test]
 async fn a_connection_keeps_the_head_that_it_was_promised_and_the_next_has_the_new_one() {
     let mut house = House::new(ClientPolicy::Off);
@@ -99,15 +108,30 @@ async fn a_connection_keeps_the_head_that_it_was_promised_and_the_next_has_the_n
     old.write_all(b"GET / HTTP/1.1\r\nHost: edge.test\r\n\r\n").await.unwrap();
     assert_ne!(old.read(&mut [0; 1024]).await.unwrap(), 0);
     running.workers.limit(&Limits { head_bytes: 64 * 1024, ..patient() });
-    let answer = async |mut stream: tokio_rustls::client::TlsStream<tokio::net::TcpStream>| {
-        let mut said = Vec::new();
+    let answer = async |mut stream: TlsStream<TcpStream>| {
         stream.write_all(long.as_bytes()).await.unwrap();
-        while !said.windows(4).any(|end| end == b"\r\n\r\n") && stream.read_buf(&mut said).await.is_ok_and(|n| n > 0) {}
-        String::from_utf8_lossy(&said).into_owned()
+        said(&mut stream).await
     };
     let until_in_force = async {
         while !answer(running.connect(&client, "edge.test").await.unwrap()).await.starts_with("HTTP/1.1 200 ") {}
     };
     tokio::time::timeout(Duration::from_secs(20), until_in_force).await.unwrap();
     assert!(answer(old).await.contains("HTTP/1.1 431 "));
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_refused_as_soon_as_it_is_too_long() {
+    let mut house = House::new(ClientPolicy::Off);
+    house.limits = Limits { head_bytes: 9_000, ..patient() };
+    let running = house.run();
+    let client = Client::new(None, &["http/1.1"]);
+    let begin = format!("GET / HTTP/1.1\r\nHost: edge.test\r\nX-Long: {}", "x".repeat(8_000));
+    let mut allowed = running.connect(&client, "edge.test").await.unwrap();
+    allowed.write_all(begin.as_bytes()).await.unwrap();
+    let mut refused = running.connect(&client, "edge.test").await.unwrap();
+    refused.write_all(begin.as_bytes()).await.unwrap();
+    refused.write_all(&[b'x'; 1_000]).await.unwrap();
+    assert!(said(&mut refused).await.starts_with("HTTP/1.1 431 "));
+    allowed.write_all(b"\r\n\r\n").await.unwrap();
+    assert!(said(&mut allowed).await.starts_with("HTTP/1.1 200 "));
 }
