@@ -222,12 +222,13 @@ pub(super) fn addresses(endpoints: &serde_json::Value) -> Vec<Address> {
     stated.iter().filter_map(url).filter_map(|url| Some(endpoint::parse(&url)?.0)).collect()
 }
 
-/// The pairs of upstreams that have an address in common.
+/// The pairs of upstreams that have an address in common, however each of them spells it.
 pub(super) fn alike(upstreams: &[(Name, Vec<Address>)]) -> Vec<(Name, Name)> {
     let mut pairs = Vec::new();
     for (number, (name, ours)) in upstreams.iter().enumerate() {
         let others = upstreams.iter().skip(number + 1);
-        let meeting = others.filter(|(_, theirs)| ours.iter().any(|address| theirs.contains(address)));
+        let meet = |theirs: &[Address]| ours.iter().any(|one| theirs.iter().any(|other| one.is_also(other)));
+        let meeting = others.filter(|(_, theirs)| meet(theirs));
         pairs.extend(meeting.map(|(other, _)| (name.clone(), other.clone())));
     }
     pairs

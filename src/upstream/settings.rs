@@ -1,5 +1,6 @@
 //! What `[upstream.NAME]` says, checked: `config` builds it, nothing here can be inconsistent.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,29 @@ pub enum Address {
     },
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether both are one place: names ignore letter case and the dot of the root, and an IP address has many spellings.
+    pub fn is_also(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp { host, port }, Self::Tcp { host: other, port: other_port }) => {
+                port == other_port && is_host(host, other)
+            }
+            _ => self == other,
+        }
+    }
+}
+
+fn is_host(one: &str, other: &str) -> bool {
+    let canonical = |host: &str| host.parse().ok().map(|address: IpAddr| address.to_canonical());
+    match (canonical(one), canonical(other)) {
+        (None, None) => {
+            let relative = |host| str::strip_suffix(host, '.').unwrap_or(host);
+            relative(one).eq_ignore_ascii_case(relative(other))
+        }
+        (one, other) => one == other,
+    }
 }
 
 /// Which HTTP an upstream speaks.

@@ -1,9 +1,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::read;
+use super::{addresses, alike, read};
 use crate::config::fault::{Fault, Faults, Source};
 use crate::config::reader::read_document;
+use crate::identity::Name;
 use crate::upstream::settings::{Address, AllUnwell, Balance, Protocol, Settings};
 
 fn parse(text: &str) -> (Option<Settings>, Vec<String>) {
@@ -176,5 +177,33 @@ fn what_exchanges_tokens_is_read_whole_or_not_at_all() {
     ] {
         let (settings, faults) = read(&lines);
         assert!(settings.is_none() && faults.iter().any(|fault| fault.contains(expected)), "{lines}: {faults:?}");
+    }
+}
+
+#[test]
+fn one_place_is_one_however_it_is_spelled() {
+    let meet = |one: &str, other: &str| {
+        let of = |name: &'static str, url| (Name::new(name), addresses(&serde_json::json!([url])));
+        !alike(&[of("one", one), of("other", other)]).is_empty()
+    };
+    for (one, other) in [
+        ("https://app.corp.example:443", "https://APP.corp.Example"),
+        ("http://app.corp.example:80", "http://app.corp.example./"),
+        ("http://app:8443", "https://App.:8443"),
+        ("http://[::1]:80", "http://[0:0:0:0:0:0:0:1]"),
+        ("http://[2001:DB8::1]", "http://[2001:db8:0::1]"),
+        ("http://10.0.0.1", "http://[::ffff:10.0.0.1]"),
+        ("http+unix:/run/a.sock", "http+unix:///run//./a.sock"),
+    ] {
+        assert!(meet(one, other) && meet(other, one), "{one} {other}");
+    }
+    for (one, other) in [
+        ("http://app", "https://app"),
+        ("http://app", "http://app.corp.example"),
+        ("http://app", "http://app:8080"),
+        ("http://10.0.0.1", "http://10.0.0.2"),
+        ("http+unix:/run/a.sock", "http+unix:/run/A.sock"),
+    ] {
+        assert!(!meet(one, other), "{one} {other}");
     }
 }
