@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request};
 use portcullis::admin::call;
-use portcullis::demo::{Caller, Echo, IdentityProvider};
+use portcullis::demo::{Caller, Echo, Endpoint, IdentityProvider, Mood};
 use portcullis::server::{Server, start};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -344,6 +344,28 @@ async fn the_alarm_counts_authenticated_subjects_once_and_changes_nothing() {
     // Another policy begins anew.
     house.change(&admitting("x")).await;
     until(async || denials("alarm") == false && denials("subjects") == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_that_cannot_be_reached_is_told_of_once_and_so_is_its_return() {
+    let log = Log::listen();
+    let mut house = House::open(&admitting("finance"), "").await;
+    house.server.take().unwrap().shutdown().await;
+    house.provider.behave_everywhere(Mood::Failing);
+    house.server = Some(start(house.path()).await.unwrap());
+    let asked = || house.provider.asked(Endpoint::Discovery);
+    let before = asked();
+    // Several attempts, and one line.
+    until(async || asked() >= before + 3).await;
+    let lines = log.lines("the issuer's keys cannot be fetched");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in ["WARN", house.provider.issuer(), "cause=\"discovery-status\"", "has status 503"] {
+        assert!(lines[0].contains(part), "{part}: {lines:?}");
+    }
+    assert!(log.lines("can be fetched again").is_empty());
+    house.provider.behave_everywhere(Mood::Well);
+    until(async || house.server().overview().not_ready().is_empty()).await;
+    until(async || log.lines("can be fetched again").len() == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,7 +170,7 @@ pub enum OutboundError {
     #[error("the client's certificates or key cannot be used")]
     Settings,
     /// No connection: refused, unknown host, or the server's certificate is not believed.
-    #[error("no connection")]
+    #[error("no connection: refused, no such host, or a certificate that `ca` does not vouch for")]
     Connect,
     /// The deadline passed.
     #[error("no answer in time")]

@@ -1,5 +1,6 @@
 //! One fetch of an issuer's key set, from its address or through discovery.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,13 @@ use crate::outbound::{Endpoint, Outbound, OutboundError};
 pub(super) enum Place {
     Discovery { issuer: Endpoint, jwks_hosts: Vec<Box<str>> },
     Url(Endpoint),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Discovery { issuer: address, .. } | Self::Url(address)) = self;
+        address.fmt(f)
+    }
 }
 
 /// A key set and how long its server says that it is fresh.

@@ -290,7 +290,7 @@ impl Refresher {
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
-                    lock(&self.shared.history).last_error = Some(error.as_str());
+                    self.failed(error);
                     let retry = Instant::now() + backoff(failures);
                     good_until.map_or(retry, |until| retry.min(until))
                 }
@@ -319,7 +319,17 @@ impl Refresher {
         lock(&self.shared.false_keys).forget();
         let mut history = lock(&self.shared.history);
         history.last_success = Some(self.clock.now());
-        history.last_error = None;
+        if history.last_error.take().is_some() {
+            tracing::info!(from = %self.place, "the issuer's keys can be fetched again");
+        }
+    }
+
+    /// Told once for each cause: an issuer that stays away for a day must not fill the log.
+    fn failed(&self, error: FetchError) {
+        let word = error.as_str();
+        if lock(&self.shared.history).last_error.replace(word) != Some(word) {
+            tracing::warn!(from = %self.place, cause = word, "the issuer's keys cannot be fetched: {error}");
+        }
     }
 }
 

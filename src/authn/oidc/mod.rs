@@ -84,7 +84,7 @@ pub(super) enum DiscoveryError {
     Status(u16),
     #[error("the discovery document is malformed")]
     Malformed,
-    #[error("the discovery document is another issuer's")]
+    #[error("the discovery document states another `issuer` than the address that it was asked at")]
     OtherIssuer,
     #[error("the discovery document names a key set on another host, or without https")]
     KeySetAddress,
