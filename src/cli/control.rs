@@ -14,9 +14,10 @@ use crate::config::{self, Wanted};
 
 /// Which Portcullis is meant.
 #[derive(clap::Args, Debug)]
+#[group(id = "whom", required = true, multiple = false)]
 pub(super) struct Args {
     /// The control socket
-    #[arg(long, value_name = "PATH", conflicts_with = "config", required_unless_present = "config")]
+    #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// The configuration directory whose `[admin]` names the control socket
     #[arg(long, value_name = "DIR")]

@@ -86,10 +86,10 @@ pub enum CertificateError {
         error: std::io::Error,
     },
     /// No certificate where a chain is expected.
-    #[error("`{}` holds no certificate in PEM form", .0.display())]
+    #[error("`{}` holds no certificate in PEM form; `chain` is the certificate, `key` its private key", .0.display())]
     NoCertificate(PathBuf),
     /// No private key that can be used.
-    #[error("`{}` holds no private key that can be used", .0.display())]
+    #[error("`{}` holds no private key that can be used; `chain` is the certificate, `key` its private key", .0.display())]
     NoKey(PathBuf),
     /// The key is another certificate's.
     #[error("the key in `{}` does not belong to the certificate in `{}`", key.display(), chain.display())]
