@@ -137,14 +137,14 @@ fn the_configuration_of_the_readme_is_served_as_it_stands() {
 fn the_configuration_of_the_quickstart_is_served_as_it_stands() {
     let place = tempfile::tempdir().unwrap();
     let blocks = blocks(QUICKSTART);
-    let [test, device]: [&str; 2] = blocks.as_slice().try_into().unwrap();
+    let [admin, test, device]: [&str; 3] = blocks.as_slice().try_into().unwrap();
     gate(place.path());
     Certificates::make(&Names::default(), Timestamp::now()).unwrap().write(&place.path().join("certs"), false).unwrap();
     let (listener, rest) = device.split_once("[trust.devices]").unwrap();
     let (trust, rules) = rest.split_once("# policies/wiki.toml").unwrap();
     let main = place.path().join("portcullis.toml");
     let text = fs::read_to_string(&main).unwrap().replacen("[issuer", &format!("{listener}\n[issuer"), 1);
-    fs::write(&main, format!("{text}\n[trust.devices]{trust}")).unwrap();
+    fs::write(&main, format!("{text}\n{admin}\n[trust.devices]{trust}")).unwrap();
     let policy = place.path().join("policies/wiki.toml");
     let text = fs::read_to_string(&policy).unwrap();
     fs::write(&policy, format!("{text}\n{test}\n#{rules}")).unwrap();
