@@ -62,6 +62,16 @@ impl Sink {
         let (Ok(open), Ok(named)) = (file.metadata(), path.metadata()) else { return true };
         (open.dev(), open.ino()) != (named.dev(), named.ino())
     }
+
+    /// Whether what is written to either stands behind what was written to the other.
+    pub(super) fn is_also(&self, other: &Self) -> bool {
+        let inode = |file: &File| file.metadata().ok().map(|open| (open.dev(), open.ino()));
+        match (self, other) {
+            (Self::File(one, _), Self::File(other, _)) => inode(one).is_some_and(|one| inode(other) == Some(one)),
+            (Self::Stdout, Self::Stdout) => true,
+            _ => false,
+        }
+    }
 }
 
 fn append_to(path: &Path) -> io::Result<File> {

@@ -216,10 +216,7 @@ impl Writer {
             return;
         }
         match self.sink.reopened() {
-            Ok(sink) => {
-                self.sink = sink;
-                self.back_to_line_start();
-            }
+            Ok(sink) => self.go_on_with(sink),
             Err(error) => self.report(Some(error)),
         }
     }
@@ -229,12 +226,17 @@ impl Writer {
         let Some(sink) = lock(&self.audit.0.next).take() else { return };
         // What the old sink does not take goes to the new one.
         let _ = self.drain();
-        self.sink = sink;
-        self.back_to_line_start();
+        self.go_on_with(sink);
     }
 
-    /// A line that was cut in the old file begins anew in the new one.
-    fn back_to_line_start(&mut self) {
+    /// A line that was cut in the old file begins anew in a new one. In the same file its other half follows: begun anew
+    /// behind its first half, it could be read by nobody.
+    fn go_on_with(&mut self, sink: Sink) {
+        let same = self.sink.is_also(&sink);
+        self.sink = sink;
+        if same {
+            return;
+        }
         let written = self.pending.first().and_then(|(_, batch)| batch.lines.get(..self.offset)).unwrap_or_default();
         self.offset = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     }
@@ -250,3 +252,6 @@ impl Writer {
         *lock(&self.audit.0.failure) = error.map(|error| error.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests;
