@@ -308,3 +308,22 @@ fn join_cookies(headers: &mut HeaderMap) {
 fn fault(name: &HeaderName, fault: HeaderFault) -> IntakeError {
     IntakeError::Header { name: name.clone(), fault }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_has_one_length_whatever_the_connection_made_of_it() {
+        let framed = |fields: &[(HeaderName, &str)]| {
+            let mut headers: HeaderMap =
+                fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect();
+            let seen = Fields::of(&headers);
+            settle_framing(&mut headers, seen, Version::HTTP_11).map(|()| headers)
+        };
+        let both = framed(&[(CONTENT_LENGTH, "3"), (TRANSFER_ENCODING, "chunked")]);
+        assert_eq!(both.unwrap_err(), IntakeError::Framing);
+        assert_eq!(framed(&[(CONTENT_LENGTH, "3")]).unwrap().len(), 1);
+        assert!(framed(&[(TRANSFER_ENCODING, "chunked")]).unwrap().is_empty());
+    }
+}

@@ -285,7 +285,8 @@ fn preflights_are_answered_where_a_route_says_so_and_nowhere_else() {
         max_age: 600,
     };
     let routes = Routes::new(vec![
-        Route { cors: Some(cors), ..route("cors", "a.example", "/cors", &[Method::PUT]) },
+        Route { cors: Some(cors.clone()), ..route("cors", "a.example", "/cors", &[Method::PUT]) },
+        Route { cors: Some(cors), conceal: true, ..route("hidden", "a.example", "/hidden", &[Method::PUT]) },
         route("plain", "a.example", "/plain", &[Method::PUT, Method::OPTIONS]),
     ])
     .unwrap();
@@ -318,6 +319,8 @@ fn preflights_are_answered_where_a_route_says_so_and_nowhere_else() {
     }
     assert!(matches!(ask("/cors", "https://app.example", "GET"), Err(RouteError::Method { .. })));
     assert!(matches!(ask("/plain", "https://app.example", "PUT"), Ok(Resolved::Route(_))));
+    let hidden = ask("/hidden", "https://app.example", "PUT");
+    assert!(matches!(hidden, Err(RouteError::Method { conceal: true, .. })), "a preflight would tell of it");
     let bare = Request::options("/cors").header("host", "a.example");
     assert!(matches!(resolve(&routes, bare), Err(RouteError::Method { .. })), "OPTIONS without being a preflight");
 }
