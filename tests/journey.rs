@@ -587,6 +587,15 @@ async fn the_control_socket_is_the_owners_alone_and_the_state_has_no_identity_in
         (&"echo".into(), &true.into())
     );
     assert!(!state.to_string().contains("alice"));
+    let large = Bytes::from(vec![b' '; 129 * 1024]);
+    let (status, _) = portcullis::admin::call(&socket, http::Method::POST, "/revoke", large).await.unwrap();
+    assert_eq!(status, 413);
+    let of_a_page = "POST /reload HTTP/1.1\r\nhost: localhost\r\norigin: null\r\ncontent-length: 0\r\n\r\n";
+    let mut page = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    page.write_all(of_a_page.as_bytes()).await.unwrap();
+    let mut line = [0; 12];
+    page.read_exact(&mut line).await.unwrap();
+    assert_eq!(&line, b"HTTP/1.1 403", "a page in a browser gives no orders");
     assert!(portcullis::server::start(house.path()).await.is_err(), "a second process cannot take the socket");
     house.server.unwrap().shutdown().await;
     assert!(!socket.exists());
