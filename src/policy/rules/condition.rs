@@ -152,3 +152,34 @@ fn fold(
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::{Absent, Condition, Criterion, Reading};
+    use crate::policy::rules::Truth;
+    use crate::policy::rules::criterion::{PeerCriterion, SubjectCriterion};
+
+    #[test]
+    fn only_a_denial_steps_back_from_what_is_missing() {
+        let now = Timestamp::UNIX_EPOCH;
+        let settled = |reading: Reading| [reading, reading.inside_not()].map(|it| it.settle(Truth::Missing));
+        let skipping = |reading: Reading| settled(reading.when_absent(Absent::Skip));
+        assert_eq!(skipping(Reading::denial(now)), [Truth::Fails, Truth::Holds]);
+        assert_eq!(skipping(Reading::permission(now)), [Truth::Missing; 2], "an allow or a require");
+        assert_eq!(settled(Reading::denial(now)), [Truth::Missing; 2]);
+    }
+
+    #[test]
+    fn an_alternative_identifies_when_every_part_of_it_does() {
+        let somebody = || Condition::Is(Criterion::Subject(SubjectCriterion::Any));
+        let nobody = || Condition::Is(Criterion::Peer(PeerCriterion::None));
+        let any = |parts: Vec<Condition>| Condition::Any(parts.into()).identifies();
+        assert!(any(vec![somebody(), somebody()]));
+        assert!(!any(vec![somebody(), nobody()]) && !any(vec![nobody(), somebody()]));
+        assert!(!any(Vec::new()), "nobody is demanded");
+        assert!(Condition::All([nobody(), somebody()].into()).identifies());
+        assert!(!Condition::Not(Box::new(somebody())).identifies());
+    }
+}

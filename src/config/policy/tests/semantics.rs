@@ -1,6 +1,7 @@
 //! POLICY, "Semantics": each sentence a test. The numbers are those of docs/policy.md.
 
 use super::{DEVICE, TOKEN, admits, item, judge, messages, project, read, reason, refuses};
+use crate::policy::rules::Rollout;
 
 const ALLOW: &str = "[[allow]]\nname = \"finance\"\nroutes = [\"items\"]\nsubject = { groups = \"finance\" }\n";
 const DENY: &str = "[[deny]]\nname = \"frozen\"\nroutes = [\"*\"]\n\
@@ -80,6 +81,7 @@ fn semantics_1_what_is_missing_or_malformed_denies_unless_the_rule_says_otherwis
     let all: &[(&str, &str)] = &[
         ("subject = { groups = \"contractors\" }", TOKEN),
         ("subject = { groups = \"contractors\" }", "token = { issuer = \"corp\", groups = \"staff\" }"),
+        ("subject = { scopes = { any = [\"batch\"] } }", TOKEN),
         ("subject = { claims = { status = \"frozen\" } }", TOKEN),
         ("subject = { claims = { status = \"frozen\" } }", "token = { issuer = \"corp\", claims = { status = 7 } }"),
         (
@@ -367,6 +369,9 @@ fn only_anonymous_said_aloud_admits_nobody_known() {
     assert!(all[0].contains("does not say `anonymous = true`"), "{all:?}");
     let all = messages("[[allow]]\nname = \"a\"\nroutes = [\"items\"]\ndevice = { none = true }");
     assert!(all[0].contains("does not say `anonymous = true`"), "{all:?}");
+    let either = "any_of = [{ subject = { any = true } }, { source = { networks = [\"10.0.0.0/8\"] } }]";
+    let all = messages(&format!("[[allow]]\nname = \"a\"\nroutes = [\"items\"]\n{either}"));
+    assert!(all[0].contains("does not say `anonymous = true`"), "{all:?}");
 }
 
 #[test]
@@ -414,6 +419,26 @@ fn a_rollout_reaches_the_same_subjects_every_time_and_its_denials_reach_all() {
     assert!(third.len() > 5 && third.len() < 35 && third.iter().all(|n| half.contains(n)), "{third:?} {half:?}");
     let deny = "[[deny]]\nname = \"d\"\nroutes = [\"items\"]\nsubject = { any = true }\nrollout = 0\n";
     assert!(messages(deny)[0].contains("a denial holds for all"));
+}
+
+#[test]
+fn nobody_known_is_in_no_share() {
+    let allow = "anonymous = true\nrollout = 100";
+    assert!(admits(allow, &item(TOKEN)) && admits(allow, &item(DEVICE)) && !admits(allow, &item("")));
+    let deny = "everybody = true\nrollout = 0\nrollout_denies = true";
+    assert!(!refuses(deny, &item(TOKEN)) && !refuses(deny, &item(DEVICE)));
+    assert!(refuses(deny, &item("")), "a denial that cannot tell holds");
+}
+
+#[test]
+fn a_denial_holds_for_all_whatever_its_share_unless_it_says_otherwise() {
+    let deny = "[[deny]]\nname = \"d\"\nroutes = [\"items\"]\neverybody = true\n";
+    let test = format!("[[test]]\nname = \"t\"\nexpect = {{ decision = \"deny\" }}\n{}", item(TOKEN));
+    let policy = project(&format!("{deny}{test}")).policy;
+    let (rule, facts) = (policy.rules.rule("d").unwrap(), policy.trials[0].case.facts(None));
+    // No file can say the first: a share of a denial that does not say `rollout_denies` is refused when it is read.
+    let reaches = |denies: bool| Rollout { percent: 0, denies }.reaches(rule, &facts);
+    assert_eq!((reaches(false), reaches(true)), (true, false));
 }
 
 #[test]

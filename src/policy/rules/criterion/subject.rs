@@ -142,3 +142,23 @@ fn span(duration: Duration) -> String {
         seconds => format!("{seconds}s"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::not_older;
+
+    #[test]
+    fn a_time_in_the_future_is_not_recent_but_clocks_may_differ() {
+        let recent = |age: i64| {
+            let now = Timestamp::UNIX_EPOCH;
+            not_older(Timestamp::from_second(-age).unwrap(), now, Duration::from_secs(60))
+        };
+        for (age, expected) in [(61, false), (60, true), (0, true), (-30, true), (-31, false), (-86_400, false)] {
+            assert_eq!(recent(age), expected, "{age}");
+        }
+    }
+}
