@@ -227,3 +227,39 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     sum.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::PeerFacts;
+    use crate::identity::Name;
+
+    fn certificate(uris: &[&str]) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    fn parse(der: &[u8]) -> Option<PeerFacts> {
+        PeerFacts::parse(der, Name::new("corp"))
+    }
+
+    #[test]
+    fn a_certificate_ends_where_its_bytes_end() {
+        let der = certificate(&[]);
+        assert!(parse(&der).is_some());
+        assert!(parse(&[&der[..], &[0]].concat()).is_none());
+        assert!(parse(&[&der[..], &der[..]].concat()).is_none(), "two of them have two fingerprints");
+    }
+
+    #[test]
+    fn a_spiffe_id_stands_alone() {
+        let id = "spiffe://corp.example/api";
+        assert_eq!(parse(&certificate(&[id])).unwrap().spiffe_id.unwrap().as_str(), id);
+        assert!(parse(&certificate(&["https://a.example", "https://b.example"])).is_some());
+        for other in ["https://a.example", "spiffe://corp.example/other"] {
+            assert!(parse(&certificate(&[id, other])).is_none() && parse(&certificate(&[other, id])).is_none());
+        }
+    }
+}

@@ -113,13 +113,24 @@ impl Ca {
 
     /// A revocation list, from `this_update` until `next_update`, in PEM form.
     pub fn list(&self, this_update: i64, next_update: i64, revoked: &[&Identity]) -> String {
+        self.list_with(this_update, next_update, revoked, |_| {})
+    }
+
+    /// The same, changed as the test wants.
+    pub fn list_with(
+        &self,
+        this_update: i64,
+        next_update: i64,
+        revoked: &[&Identity],
+        change: impl FnOnce(&mut CertificateRevocationListParams),
+    ) -> String {
         let revoked_certs = revoked.iter().map(|identity| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&identity.serial),
             revocation_time: moment!(this_update),
             reason_code: None,
             invalidity_date: None,
         });
-        let params = CertificateRevocationListParams {
+        let mut params = CertificateRevocationListParams {
             this_update: moment!(this_update),
             next_update: moment!(next_update),
             crl_number: SerialNumber::from(1),
@@ -127,6 +138,7 @@ impl Ca {
             revoked_certs: revoked_certs.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
+        change(&mut params);
         params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 

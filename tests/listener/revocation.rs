@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use portcullis::identity::Name;
 use portcullis::listener::{ClientPolicy, RevocationFault, Sources, TrustBundle, TrustError, WhenExpired};
-use rcgen::KeyUsagePurpose;
+use rcgen::{CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope, KeyUsagePurpose};
 use tempfile::TempDir;
 
 use crate::certificates::{Ca, DAY, Identity, NOW};
@@ -97,10 +97,26 @@ fn a_list_counts_only_in_its_signers_name_and_time() {
     let unknown = |fault| matches!(fault, RevocationFault::UnknownSigner { .. });
     assert!(unknown(fault(&folder, &ca, &Ca::new("rogue").list(NOW - DAY, NOW + DAY, &[]))));
     assert!(unknown(fault(&folder, &ca, &Ca::new("clients").list(NOW - DAY, NOW + DAY, &[]))), "another key");
+    let key = rcgen::KeyPair::from_pem(&ca.issuer.key().serialize_pem()).unwrap();
+    let renamed = Ca::with_key("others", key, |_| {});
+    assert!(unknown(fault(&folder, &ca, &renamed.list(NOW - DAY, NOW + DAY, &[]))), "the same key, another name");
     let ahead = fault(&folder, &ca, &ca.list(NOW + 1, NOW + DAY, &[]));
     assert!(matches!(ahead, RevocationFault::NotYetValid { .. }), "{ahead}");
     assert_eq!(fault(&folder, &ca, "no list"), RevocationFault::Malformed);
     assert_eq!(fault(&folder, &ca, ""), RevocationFault::Malformed);
+}
+
+/// Its silence about the rest would be taken for a good word.
+#[test]
+fn a_list_for_one_distribution_point_proves_nothing() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    for scope in [None, Some(CrlScope::UserCertsOnly), Some(CrlScope::CaCertsOnly)] {
+        let point = CrlDistributionPoint { uris: vec!["http://ca.test/part.crl".to_owned()] };
+        let list = ca.list_with(NOW - DAY, NOW + DAY, &[], |params| {
+            params.issuing_distribution_point = Some(CrlIssuingDistributionPoint { distribution_point: point, scope });
+        });
+        assert_eq!(fault(&folder, &ca, &list), RevocationFault::Partial);
+    }
 }
 
 #[test]

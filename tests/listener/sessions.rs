@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
+use portcullis::identity::TrustDomain;
 use portcullis::listener::{ClientPolicy, Settings, Sources, TrustBundle, WhenExpired};
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
@@ -139,6 +140,88 @@ async fn a_reload_that_revokes_or_distrusts_ends_sessions_and_open_connections()
             expect(&running, &member, reason, false).await;
             assert_eq!(open.ask("edge.test").await.unwrap().headers()["x-peer"], reason, "on the open connection");
         }
+    }
+}
+
+/// A chain, or a list that speaks for it, ends `NOW + 600` by whatever of it ends first; `reason` says how.
+async fn ends(trust: Arc<TrustBundle>, identity: &Identity, reason: &str) {
+    let running = House::new(ClientPolicy::Optional(vec![trust])).run();
+    let at = |second| running.house.clock.set(Timestamp::from_second(second).unwrap());
+    for version in VERSIONS {
+        at(NOW);
+        let stream = running.connect(&client(identity, version), "edge.test").await.unwrap();
+        let mut open = Exchange::over(stream).await.unwrap();
+        for (second, peer) in [(NOW, "verified corp"), (NOW + 599, "verified corp"), (NOW + 600, reason)] {
+            at(second);
+            assert_eq!(
+                open.ask("edge.test").await.unwrap().headers()["x-peer"],
+                peer,
+                "{second} on the open connection"
+            );
+            assert_eq!(running.peer(&client(identity, version)).await.as_deref(), Ok(peer), "{second} on a new one");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_counts_no_longer_than_any_part_of_its_chain() {
+    let (root, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let short = |params: &mut rcgen::CertificateParams| set_dates(params, NOW - DAY, NOW + 600);
+    let team = root.below("team", short);
+    ends(bundle(folder.path(), "corp", &root), &team.client(|_| {}), "refused expired").await;
+    let root = Ca::with_key("clients", rcgen::KeyPair::generate().unwrap(), short);
+    ends(bundle(folder.path(), "corp", &root), &root.client(|_| {}), "refused expired").await;
+}
+
+#[tokio::test]
+async fn a_connection_counts_no_longer_than_the_list_that_speaks_for_it() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let list = folder.path().join("corp.crl");
+    std::fs::write(&list, ca.list(NOW - DAY, NOW + 600, &[])).unwrap();
+    let sources = Sources {
+        authorities: vec![ca.write(folder.path(), "corp")],
+        revocation_lists: vec![list],
+        when_expired: WhenExpired::Deny,
+        ..Sources::default()
+    };
+    ends(bundle_from("corp", &sources), &ca.client(|_| {}), "refused revocation-unknown").await;
+}
+
+/// Where a certificate is required, what is said of one that was seen before ends the handshake itself.
+#[tokio::test]
+async fn a_chain_that_was_seen_before_is_asked_about_in_every_handshake() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    for version in VERSIONS {
+        let mut house = House::new(ClientPolicy::Required(vec![bundle(folder.path(), "corp", &ca)]));
+        house.tls().resumption = false;
+        let running = house.run();
+        let member = client(&ca.client(|params| set_dates(params, NOW - DAY, NOW + 600)), version);
+        for _ in 0..2 {
+            expect(&running, &member, "verified corp", false).await;
+        }
+        running.house.clock.set(Timestamp::from_second(NOW + 601).unwrap());
+        let refused = visit(&running, &member, "edge.test").await.unwrap_err();
+        assert!(refused.contains("CertificateExpired"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_reload_that_names_another_trust_domain_ends_those_of_the_first() {
+    let (ca, folder) = (Ca::new("clients"), tempfile::tempdir().unwrap());
+    let authorities = vec![ca.write(folder.path(), "corp")];
+    let standing_for = |domain: &str| {
+        let spiffe_trust_domain = Some(TrustDomain::parse(domain).unwrap());
+        bundle_from("corp", &Sources { authorities: authorities.clone(), spiffe_trust_domain, ..Sources::default() })
+    };
+    for version in VERSIONS {
+        let mut running = House::new(ClientPolicy::Optional(vec![standing_for("corp.example")])).run();
+        let member = client(&ca.svid("spiffe://corp.example/api"), version);
+        let stream = running.connect(&member, "edge.test").await.unwrap();
+        let mut open = Exchange::over(stream).await.unwrap();
+        assert_eq!(open.ask("edge.test").await.unwrap().headers()["x-peer"], "verified corp");
+        reload(&mut running, ClientPolicy::Optional(vec![standing_for("other.example")]));
+        expect(&running, &member, "refused spiffe-id", false).await;
+        assert_eq!(open.ask("edge.test").await.unwrap().headers()["x-peer"], "refused spiffe-id");
     }
 }
 
