@@ -9,7 +9,7 @@ use http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{AuditHandle, AuditSettings, OnFailure, Recorder, Sink, SinkSettings, Trail, start};
+use super::{AuditHandle, AuditSettings, ConnectionRecord, OnFailure, Recorder, Sink, SinkSettings, Trail, start};
 use crate::identity::{Name, PeerCertificate, PeerRefusal, Reason};
 use crate::request::{Arrival, Connection, ConnectionId, Derived, HttpVersion};
 use crate::telemetry::Meters;
@@ -88,6 +88,50 @@ fn every_way_to_end_leaves_exactly_one_record_with_its_reason() {
     assert_eq!(seen, expected.map(|(path, reason)| (path.to_owned(), reason.map(str::to_owned))));
     assert!(!fs::read_to_string(&path).unwrap().contains("canary"), "the query is not recorded");
     assert_eq!(recorder.meters().in_flight.value(), 0);
+}
+
+#[test]
+fn the_first_reason_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = audit_to(&path, OnFailure::Deny, 10);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
+    let mut refused = trail(&recorder, "/");
+    refused.ended(Reason::NoRuleAllows, Some("nearest".into()));
+    refused.ended(Reason::InternalError, Some("later".into()));
+    // It is cut as well, which is a reason, too.
+    drop(refused);
+    audit.finish();
+    let record = &records(&path)[0];
+    assert_eq!((&record["reason"], &record["detail"]), (&json!("no-rule-allows"), &json!("nearest")));
+    assert_eq!(recorder.meters().refused(Reason::NoRuleAllows).value(), 1);
+}
+
+/// Whoever opens connections and asks nothing fills no disk.
+#[test]
+fn beyond_a_hundred_in_a_second_connections_are_only_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let audit = audit_to(&path, OnFailure::Deny, 10_000);
+    let recorder = Recorder::join(&audit, Arc::new(Meters::default()), 1, || false);
+    let (listener, client) = (Name::new("edge"), SocketAddr::from(([127, 0, 0, 1], 4000)));
+    for second in [0, 1] {
+        for _ in 0..250 {
+            recorder.connection(&ConnectionRecord {
+                kind: "connection",
+                time: Timestamp::from_second(second).unwrap(),
+                connection: "c-1",
+                listener: &listener,
+                client,
+                failure: "handshake",
+                detail: None,
+            });
+        }
+    }
+    audit.finish();
+    assert_eq!(recorder.meters().connections.failed.value(), 500);
+    let of = |start: &str| records(&path).iter().filter(|it| it["time"].as_str().unwrap().starts_with(start)).count();
+    assert_eq!((of("1970-01-01T00:00:00"), of("1970-01-01T00:00:01")), (100, 100));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Batch, Lane, Writer, lock, start};
+use super::{Batch, Lane, RETRY, Writer, lock, start};
 use crate::audit::{AuditSettings, OnFailure, Sink, SinkSettings};
 
 /// A writer to `path` whose disk took one line and half of the next.
@@ -35,6 +35,24 @@ fn a_line_that_was_cut_goes_on_in_the_same_file_and_begins_anew_in_another() {
     writer.reopen_if_moved();
     writer.drain().unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "{2}\n{3}\n", "another file has the whole line");
+    assert_eq!(fs::read_to_string(&moved).unwrap(), "{1}\n{2");
+}
+
+/// As `logrotate` does with `create`: the path leads somewhere, and to another file.
+#[test]
+fn a_file_in_whose_place_another_stands_is_noticed_unasked() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, moved) = (directory.path().join("log"), directory.path().join("log.1"));
+    let mut writer = half_way(&path);
+    fs::rename(&path, &moved).unwrap();
+    File::create(&path).unwrap();
+    writer.reopen_if_moved();
+    assert!(writer.sink.was_moved(), "it was looked at a moment ago");
+    writer.looked = Instant::now().checked_sub(RETRY).unwrap();
+    writer.reopen_if_moved();
+    assert!(!writer.sink.was_moved());
+    writer.drain().unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "{2}\n{3}\n");
     assert_eq!(fs::read_to_string(&moved).unwrap(), "{1}\n{2");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
-use super::harness::{Gate, Who, echo, settings, token};
+use super::harness::{Gate, Who, echo, service, settings, token};
 use crate::upstream::settings::{HostHeader, IdentityHeaders, IdentityValue, Separator};
 
 fn identity(fields: &[(&'static str, IdentityValue)]) -> IdentityHeaders {
@@ -110,6 +110,38 @@ async fn identity_headers_of_a_client_are_gone_in_every_spelling() {
     assert_eq!(lines(&answer).iter().filter(|line| line.contains("user")).collect::<Vec<_>>(), ["x-auth-user: u-17"]);
 }
 
+/// The client's own type of content passes, and nothing beside it for readers that fold the spelling.
+#[tokio::test(flavor = "local")]
+async fn what_a_body_is_has_one_spelling() {
+    let gate = Gate::open(vec![settings(echo().await)], Who::default()).await;
+    let answer = gate
+        .get(
+            "Content-Type: text/plain\r\nContent_Type: forged\r\ncontent.type: forged\r\n\
+             Content_Encoding: forged\r\nContent-Encoding: br\r\n",
+        )
+        .await;
+    let kept: Vec<_> = lines(&answer).into_iter().filter(|line| line.starts_with("content")).collect();
+    assert_eq!(kept, ["content-encoding: br", "content-type: text/plain"]);
+    assert!(!answer.contains("forged"), "{answer}");
+}
+
+/// What only the gateway says to clients, and what would lead them around it, is not the service's to say.
+#[tokio::test(flavor = "local")]
+async fn a_service_does_not_speak_as_the_gateway() {
+    let address = service(|_, mut peer| async move {
+        peer.head().await;
+        peer.send(
+            "HTTP/1.1 200 OK\r\nX-Portcullis-Reason: forged\r\nX_Portcullis_Id: forged\r\nAlt-Svc: forged\r\n\
+             Proxy-Authenticate: forged\r\nX-Own: kept\r\nContent-Length: 0\r\n\r\n",
+        )
+        .await;
+    })
+    .await;
+    let gate = Gate::open(vec![settings(address)], Who::default()).await;
+    let answer = gate.get("").await.to_lowercase();
+    assert!(!answer.contains("forged") && answer.contains("x-own: kept"), "{answer}");
+}
+
 /// A field that a rule sets or removes is not the client's under another spelling either.
 #[tokio::test(flavor = "local")]
 async fn what_rules_set_or_remove_is_gone_in_every_spelling() {
@@ -159,6 +191,22 @@ async fn identity_is_written_from_the_token() {
         assert!(lines.iter().any(|line| line == expected), "{expected} {lines:?}");
     }
     assert!(!answer.contains("forged"), "{answer}");
+}
+
+/// An address that the issuer does not vouch for is somebody else's until they prove it.
+#[tokio::test(flavor = "local")]
+async fn an_address_that_was_not_verified_is_not_passed() {
+    let cases =
+        [(json!(true), true), (json!(false), false), (json!("true"), false), (json!(1), false), (json!(null), false)];
+    for (verified, passes) in cases {
+        let mut settings = settings(echo().await);
+        settings.identity = identity(&[("x-email", IdentityValue::Email)]);
+        let facts = token("u", json!({ "email": "a@b.c", "email_verified": verified }));
+        let gate = Gate::open(vec![settings], Who { token: Some(Arc::new(facts)), ..Who::default() }).await;
+        let answer = gate.get("X-Email: forged@b.c\r\n").await;
+        assert_eq!(answer.contains("a@b.c"), passes, "{verified} {answer}");
+        assert!(!answer.contains("forged"), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "local")]

@@ -1,4 +1,4 @@
-//! What a client must not say in a request's head, it must not say in its trailers either.
+//! What a client must not say in a request's head, it must not say in its trailers either; nor may a service in an answer's.
 
 use http::Request;
 use http_body_util::BodyExt as _;
@@ -89,4 +89,35 @@ async fn what_only_the_gateway_or_a_rule_says_is_gone_from_trailers_in_every_spe
     ];
     assert_eq!(arrive(FORGED).await, Vec::<String>::new());
     assert_eq!(arrive(OTHERS).await, OTHERS);
+}
+
+#[tokio::test(flavor = "local")]
+async fn what_only_the_gateway_says_is_gone_from_the_trailers_of_an_answer() {
+    const FORGED: &[&str] = &[
+        "x-request-id",
+        "x_request_id",
+        "x-portcullis-reason",
+        "x-forwarded-for",
+        "proxy-authenticate",
+        "set-cookie",
+        "location",
+        "cache-control",
+        "www-authenticate",
+        "content-type",
+    ];
+    let address = http2_service(|_| async {
+        let (feed, body) = fed();
+        feed.send(data("body")).unwrap();
+        let forged = FORGED.iter().map(|name| (*name, "forged"));
+        let fields: Vec<_> = forged.chain([("grpc-status", "0"), ("x-checksum", "1")]).collect();
+        feed.send(trailers(&fields)).unwrap();
+        http::Response::new(body)
+    })
+    .await;
+    let gate = Gate::open_http2(vec![http2(address)], Who::default()).await;
+    let answer = client(&gate).await.send_request(call(fed().1)).await.unwrap();
+    let arrived = answer.into_body().collect().await.unwrap().trailers().cloned().unwrap();
+    let mut names: Vec<_> = arrived.keys().map(ToString::to_string).collect();
+    names.sort();
+    assert_eq!(names, ["grpc-status", "x-checksum"]);
 }
