@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request};
-use portcullis::admin::call;
-use portcullis::demo::{Caller, Echo, Endpoint, IdentityProvider, Mood};
+use portcullis::admin::{call, serve_probes};
+use portcullis::demo::{Caller, Certificates, Echo, Endpoint, IdentityProvider, Mood, Names};
 use portcullis::server::{Server, start};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -440,4 +441,55 @@ async fn a_recorded_decision_is_explained_under_the_policy_of_now() {
     until(async || fs::read_to_string(log).unwrap().contains(&refused)).await;
     let (code, text) = portcullis(&["policy", "explain", "--decision", &refused, "--socket", socket]);
     assert!(code == 1 && text.contains("refused before the policy was asked: token-signature"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_certificate_that_has_ended_is_seen_and_so_is_the_one_that_renews_it() {
+    let log = Log::listen();
+    let house = House::open(&admitting("finance"), "").await;
+    let probes = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = probes.local_addr().unwrap();
+    tokio::spawn(serve_probes(probes, house.server().overview().clone()));
+    let metric = async || {
+        let request = Request::get(format!("http://{address}/metrics")).body(Bytes::new()).unwrap();
+        let scrape = Caller::plain(address).call(request).await.unwrap().into_body();
+        let sample = "portcullis_certificate_not_after_seconds{listener=\"secure\"} ";
+        let text = std::str::from_utf8(&scrape).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(sample)).map(|value| value.parse::<i64>().unwrap())
+    };
+    let ends = |index: usize| {
+        let end = house.status()["certificates"][index]["not_after"].as_str().unwrap().to_owned();
+        Some(end.parse::<jiff::Timestamp>().unwrap().as_second())
+    };
+    assert_eq!((&house.status()["degraded"], metric().await), (&json!(false), None));
+
+    let certs = house.path().join("certs");
+    Certificates::make(&Names::default(), jiff::Timestamp::now()).unwrap().write(&certs, false).unwrap();
+    let pair = |name: &str| format!("{{ chain = \"certs/{name}.pem\", key = \"certs/{name}.key\" }}");
+    let tls = format!("{{ certificates = [{}, {}] }}", pair("server"), pair("expired"));
+    let listener = format!("[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:0\"\ntls = {tls}\n");
+    house.main(&format!("state = \"state\"\n{}{listener}", house.corp()));
+    house.reload().await;
+    let state = house.status();
+    let (good, ended) = (&state["certificates"][0], &state["certificates"][1]);
+    assert_eq!((&state["degraded"], &good["expired"], &ended["expired"]), (&json!(true), &json!(false), &json!(true)));
+    assert_eq!((&ended["listener"], &ended["not_yet_valid"]), (&json!("secure"), &json!(false)));
+    assert!(ended["chain"].as_str().unwrap().ends_with("certs/expired.pem"), "{ended}");
+    assert_eq!(metric().await, ends(1), "the first that ends");
+    let told = || log.lines("clients refuse it");
+    assert!(told().len() == 1 && told()[0].contains("WARN") && told()[0].contains("listener `secure`"), "{:?}", told());
+    let (code, text) = portcullis(&["check", "--config", house.path().to_str().unwrap()]);
+    assert_eq!(code, 0, "{text}");
+    for part in ["well: policy", "expired.pem` ended at ", "renew it and write the new one"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    for kind in ["pem", "key"] {
+        fs::copy(certs.join(format!("server.{kind}")), certs.join(format!("expired.{kind}"))).unwrap();
+    }
+    house.reload().await;
+    let state = house.status();
+    assert_eq!((&state["degraded"], &state["certificates"][1]["expired"]), (&json!(false), &json!(false)));
+    assert_eq!((metric().await, ends(0)), (ends(1), ends(1)));
+    assert_eq!(told().len(), 1, "{:?}", told());
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portcullis::config::{Fault, Loaded, Wanted, load};
 use portcullis::demo::{Certificates, Names};
 use tempfile::TempDir;
@@ -245,4 +245,44 @@ fn the_reference_configuration_loads_without_a_warning() {
     fs::write(config.join("partners.secret"), "a secret of the test's own, long enough\n").unwrap();
     let loaded = read(&config).unwrap_or_else(|faults| panic!("{:#?}", shown(&faults, &config)));
     assert!(loaded.warnings.is_empty(), "{:#?}", shown(&loaded.warnings, &config));
+}
+
+/// What is said `days` from now of a listener that shows its certificate so many times.
+fn warned(days: i64, certificates: usize) -> Vec<String> {
+    let pair = "{ chain = \"certs/server.pem\", key = \"certs/server.key\" }";
+    // An authority that has ended is an error of its own.
+    let main = MAIN
+        .replace("client_certificates = { mode = \"optional\", trust = [\"corp\"] }\n", "")
+        .replace("[trust.corp]\nca = \"certs/ca.pem\"\n", "")
+        .replace(pair, &vec![pair; certificates].join(", "));
+    let directory = directory(&main, POLICY);
+    let then = Timestamp::now() + SignedDuration::from_hours(24 * days);
+    let loaded = load(directory.path(), then, None, Wanted::OnDisk).unwrap();
+    shown(&loaded.warnings, directory.path())
+}
+
+#[test]
+fn a_server_certificate_that_ends_is_warned_of_and_stops_nothing() {
+    for (days, wanted, hint) in [
+        (77, "ends soon, at ", "renew it"),
+        (91, "ended at ", "renew it"),
+        (-1, "is valid from ", "the clock of this machine"),
+    ] {
+        let warned = warned(days, 1);
+        assert_eq!(warned.len(), 1, "{warned:#?}");
+        let message = format!("listener `edge`: the certificate chain in `certs/server.pem` {wanted}");
+        for part in ["portcullis.toml:5:", &message, hint] {
+            assert!(warned.iter().all(|line| line.contains(part)), "{part}: {warned:#?}");
+        }
+    }
+    for days in [0, 75] {
+        assert!(warned(days, 1).is_empty(), "{days} days from now");
+    }
+}
+
+#[test]
+fn thousands_of_certificates_that_end_together_are_not_warned_of_one_by_one() {
+    let warned = warned(91, 12);
+    assert_eq!(warned.len(), 11, "{warned:#?}");
+    assert!(warned.iter().any(|line| line.contains("listener `edge`: 2 more of its certificates")), "{warned:#?}");
 }

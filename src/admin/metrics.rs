@@ -17,6 +17,7 @@ pub(super) fn expose(overview: &Overview) -> String {
     sources(&mut text, overview);
     endpoints(&mut text, overview);
     authorities(&mut text, overview);
+    certificates(&mut text, overview);
     audit(&mut text, overview);
     let ready = u8::from(overview.not_ready().is_empty());
     text.single("portcullis_ready", Kind::Gauge, "Whether the gateway is ready: 1 or 0.", ready);
@@ -145,6 +146,14 @@ fn authorities(text: &mut Exposition, overview: &Overview) {
     each("portcullis_revocation_list_missing", help, &|note| Some(note.list_missing.into()));
     let help = "Certificates that an authority's list revokes.";
     each("portcullis_revocation_list_entries", help, &|note| i64::try_from(note.revoked).ok());
+}
+
+fn certificates(text: &mut Exposition, overview: &Overview) {
+    let name = "portcullis_certificate_not_after_seconds";
+    text.family(name, Kind::Gauge, "When the first of a listener's server certificates ends, in seconds since 1970.");
+    for (listener, not_after) in overview.first_ends() {
+        text.sample(name, &[("listener", listener.as_str())], not_after.as_second());
+    }
 }
 
 fn audit(text: &mut Exposition, overview: &Overview) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::authn::SourceStatus;
 use crate::identity::Name;
-use crate::listener::TrustBundle;
+use crate::listener::{ServerCertificate, TrustBundle, Untimely};
 use crate::telemetry::SubjectCount;
 use crate::upstream::EndpointStatus;
 
@@ -123,6 +123,38 @@ impl AuthorityNote {
             }
         };
         bundle.authorities().map(note).collect()
+    }
+}
+
+/// A server certificate that a listener shows.
+#[derive(Debug, Serialize)]
+pub struct CertificateNote {
+    /// Its listener's name in the configuration.
+    pub listener: Name,
+    /// The file of its chain.
+    pub chain: String,
+    /// When it begins: the last one of its chain.
+    pub not_before: Timestamp,
+    /// When it ends: the first one of its chain.
+    pub not_after: Timestamp,
+    /// Whether that has passed: clients refuse it.
+    pub expired: bool,
+    /// Whether it has not begun: clients refuse it until then.
+    pub not_yet_valid: bool,
+}
+
+impl CertificateNote {
+    pub(super) fn of(listener: &Name, certificate: &ServerCertificate, now: Timestamp) -> Self {
+        let validity = certificate.validity();
+        let untimely = validity.untimely(now);
+        Self {
+            listener: listener.clone(),
+            chain: certificate.file().display().to_string(),
+            not_before: validity.not_before,
+            not_after: validity.not_after,
+            expired: untimely == Some(Untimely::Ended),
+            not_yet_valid: untimely == Some(Untimely::NotYet),
+        }
     }
 }
 

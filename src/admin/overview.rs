@@ -1,5 +1,6 @@
 //! What an operator can see: gathered on demand from the parts that know.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +11,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Reply;
-use super::notes::{AuditState, AuthorityNote, DenialNote, EndpointNote, ListenerState, SourceNote, VersionsNote};
+use super::notes::{
+    AuditState, AuthorityNote, CertificateNote, DenialNote, EndpointNote, ListenerState, SourceNote, VersionsNote,
+};
 use crate::audit::AuditHandle;
 use crate::authn::{Revocations, SourceKind, SourceState, SourceStatus};
 use crate::gateway::Snapshot;
 use crate::identity::Name;
-use crate::listener::TrustBundle;
+use crate::listener::{ServerCertificate, Settings, TrustBundle};
 use crate::telemetry::{Clock, Meters};
 use crate::upstream::EndpointStatus;
 
@@ -41,6 +44,7 @@ pub struct Overview {
     versions: ArcSwap<VersionsNote>,
     denials: ArcSwapOption<DenialNote>,
     trust: ArcSwap<Vec<Arc<TrustBundle>>>,
+    certificates: ArcSwap<Vec<(Name, ServerCertificate)>>,
     started: Instant,
 }
 
@@ -105,6 +109,8 @@ pub struct Status {
     pub endpoints: Vec<EndpointNote>,
     /// Who signs client certificates.
     pub authorities: Vec<AuthorityNote>,
+    /// What the listeners show clients.
+    pub certificates: Vec<CertificateNote>,
     /// The audit log.
     pub audit: AuditState,
     /// How many revocations are in force.
@@ -127,6 +133,7 @@ impl Overview {
         let (versions, denials) = (ArcSwap::default(), ArcSwapOption::empty());
         Self {
             trust,
+            certificates: ArcSwap::default(),
             snapshot,
             meters,
             audit,
@@ -216,6 +223,32 @@ impl Overview {
         bundles.iter().flat_map(|bundle| AuthorityNote::of(bundle, now)).collect()
     }
 
+    /// Notes which certificates the listeners show.
+    pub fn note_certificates(&self, listeners: &[Settings]) {
+        let shown = listeners.iter().flat_map(|listener| {
+            listener.certificates().iter().map(|certificate| (listener.name.clone(), certificate.clone()))
+        });
+        self.certificates.store(Arc::new(shown.collect()));
+    }
+
+    /// Every server certificate of every listener.
+    pub fn certificates(&self) -> Vec<CertificateNote> {
+        let now = self.clock.now();
+        let shown = self.certificates.load();
+        shown.iter().map(|(listener, certificate)| CertificateNote::of(listener, certificate, now)).collect()
+    }
+
+    /// For each listener when the first of its server certificates ends: there may be thousands.
+    pub fn first_ends(&self) -> BTreeMap<Name, Timestamp> {
+        let mut ends = BTreeMap::new();
+        for (listener, certificate) in &**self.certificates.load() {
+            let not_after = certificate.validity().not_after;
+            let first = ends.entry(listener.clone()).or_insert(not_after);
+            *first = not_after.min(*first);
+        }
+        ends
+    }
+
     /// How every endpoint fares.
     pub fn endpoints(&self) -> Vec<EndpointStatus> {
         self.snapshot.load().upstreams.status()
@@ -226,6 +259,7 @@ impl Overview {
         let not_ready = self.not_ready();
         let health = self.audit.health();
         let (sources, endpoints, authorities) = (self.sources(), self.endpoints(), self.trust());
+        let certificates = self.certificates();
         let audit = AuditState {
             writable: health.failure.is_none(),
             failure: health.failure,
@@ -240,7 +274,8 @@ impl Overview {
             degraded: !audit.writable
                 || sources.iter().any(is_degraded)
                 || !endpoints.iter().all(EndpointStatus::in_service)
-                || authorities.iter().any(|authority| authority.list_missing || authority.expired),
+                || authorities.iter().any(|authority| authority.list_missing || authority.expired)
+                || certificates.iter().any(|certificate| certificate.expired || certificate.not_yet_valid),
             not_ready,
             policy: self.snapshot.load().policy.version().to_string(),
             versions: VersionsNote::clone(&self.versions.load()),
@@ -253,6 +288,7 @@ impl Overview {
                 .collect(),
             token_sources: sources.into_iter().map(SourceNote::from).collect(),
             authorities,
+            certificates,
             endpoints: endpoints.into_iter().map(EndpointNote::from).collect(),
             audit,
             revocations: self.revocations.len(),

@@ -6,25 +6,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::fault::At;
 use super::reader::{Table, Value, closest};
 use super::trust::Bundles;
 use crate::identity::Name;
-use crate::listener::{
-    ClientPolicy, Door, HostSettings, Hsts, Limits, ServerCertificate, Settings, TlsSettings, TlsVersion, TrustBundle,
-};
+use crate::listener::{ClientPolicy, Door, HostSettings, Hsts, Limits, Settings, TlsSettings, TlsVersion, TrustBundle};
 use crate::route::HostPattern;
+use certificates::Place;
 
-/// Reads every `[[listener]]` below the root table. What is wrong is left out and is a fault.
-pub fn read(root: &Table<'_>, base: &Path, trust: &Bundles) -> Vec<Settings> {
+mod certificates;
+
+/// Reads every `[[listener]]` below the root table as of `now`. What is wrong is left out and is a fault.
+pub fn read(root: &Table<'_>, base: &Path, trust: &Bundles, now: Timestamp) -> Vec<Settings> {
     let tables = root.tables("listener");
     if tables.is_empty() {
         let hint = String::from("write a [[listener]] with a name, an address and `tls`");
         root.faults().error(&root.at(), "there is no listener", hint);
     }
     let listeners: Vec<_> =
-        tables.iter().filter_map(|table| Some((read_one(table, base, trust)?, table.at()))).collect();
+        tables.iter().filter_map(|table| Some((read_one(table, base, trust, now)?, table.at()))).collect();
     let mut first: HashMap<String, At> = HashMap::new();
     for (settings, at) in &listeners {
         let name = format!("is named `{}`", settings.name);
@@ -69,7 +71,7 @@ fn read_head_bytes(value: &Value<'_>) -> Option<usize> {
     usize::try_from(bytes).ok()
 }
 
-fn read_one(table: &Table<'_>, base: &Path, trust: &Bundles) -> Option<Settings> {
+fn read_one(table: &Table<'_>, base: &Path, trust: &Bundles, now: Timestamp) -> Option<Settings> {
     let name = table.require("name").and_then(|value| value.string()).map(Name::new);
     let address = table.require("address").and_then(|value| value.socket_address());
     let tls = table.get("tls");
@@ -87,7 +89,10 @@ fn read_one(table: &Table<'_>, base: &Path, trust: &Bundles) -> Option<Settings>
             }
             tls.choice(&[("off", ())]).map(|()| Door::Plain)
         }
-        (Some(tls), None) => read_tls(&tls, client.map(|(policy, _)| policy), hosts, base).map(Door::Tls),
+        (Some(tls), None) => {
+            let place = Place { base, listener: name.as_ref(), now };
+            read_tls(&tls, client.map(|(policy, _)| policy), hosts, &place).map(Door::Tls)
+        }
         (None, Some(redirect)) => redirect
             .choice(&[("https", ())])
             .map(|()| Door::Redirect { port: redirect_port.and_then(|port| u16::try_from(port).ok()).unwrap_or(443) }),
@@ -114,10 +119,10 @@ fn read_tls(
     tls: &Value<'_>,
     client: Option<Option<ClientPolicy>>,
     hosts: Vec<(Option<HostSettings>, At)>,
-    base: &Path,
+    place: &Place<'_>,
 ) -> Option<TlsSettings> {
     let table = tls.table(String::from("`tls`"))?;
-    let certificates = table.require("certificates").map(|value| (read_certificates(&value, base), value));
+    let certificates = table.require("certificates").map(|value| (certificates::read(&value, place), value));
     let versions = &[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
     let least = table.get("min_version").map(|value| value.choice(versions));
     let hsts = table.get("hsts").and_then(|value| read_hsts(&value));
@@ -175,20 +180,6 @@ fn distinct(hosts: Vec<(Option<HostSettings>, At)>, tls: &Value<'_>) -> Option<V
         all.push(host);
     }
     Some(all)
-}
-
-/// `None` when one of them is wrong.
-fn read_certificates(value: &Value<'_>, base: &Path) -> Option<Vec<ServerCertificate>> {
-    let all: Vec<_> = value.list().iter().map(|value| read_certificate(value, base)).collect();
-    all.into_iter().collect()
-}
-
-fn read_certificate(value: &Value<'_>, base: &Path) -> Option<ServerCertificate> {
-    let table = value.table(String::from("this certificate"))?;
-    let chain = table.require("chain").and_then(|value| value.path(base));
-    let key = table.require("key").and_then(|value| value.path(base));
-    let loaded = ServerCertificate::load(&chain?, &key?);
-    loaded.map_err(|error| value.fault(error.to_string(), None)).ok()
 }
 
 fn read_host(table: &Table<'_>, trust: &Bundles) -> Option<HostSettings> {

@@ -116,7 +116,7 @@ fn read_directory(
     let document = Document::parse(&main, faults);
     let root = document.root(faults);
     let (bundles, trusts) = (trust::read(&root, directory, now, before), trust::names(&root));
-    let listeners = listener::read(&root, directory, &bundles);
+    let listeners = listener::read(&root, directory, &bundles, now);
     let (limits, drain, body_rate) = read_limits(&root);
     let issuers = issuer::read(&root, directory);
     let servers = introspection::read(&root, directory, &issuers);

@@ -37,6 +37,6 @@ pub use proxy_header::{ProxyHeaderError, Stated, parse as parse_proxy_header};
 pub use service::Service;
 pub use settings::{ClientPolicy, Door, HostSettings, Hsts, Settings, TlsSettings, TlsVersion};
 pub use sockets::{BindError, Inherited, Sockets};
-pub use tls::{CertificateError, ServerCertificate};
+pub use tls::{CertificateError, ServerCertificate, Untimely, Validity};
 pub use trust::{AuthorityFault, Freshness, RevocationFault, Sources, TrustBundle, TrustError, WhenExpired};
 pub use workers::{Drained, Opened, Phase, Plan, ReloadError, StartError, WorkerSeat, Workers};

@@ -26,6 +26,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The server certificates that it shows: none without TLS.
+    pub fn certificates(&self) -> &[ServerCertificate] {
+        match &self.door {
+            Door::Tls(tls) => &tls.certificates,
+            Door::Plain | Door::Redirect { .. } => &[],
+        }
+    }
+
     /// The same listener with another bundle in place of the one of that name.
     #[must_use]
     pub fn trusting(&self, bundle: &Arc<TrustBundle>) -> Self {

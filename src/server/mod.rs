@@ -174,6 +174,7 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     let (mut lists, found) = lists::Lists::new();
     lists.follow(loaded.bundles.values());
     overview.note_trust(loaded.bundles.values());
+    overview.note_certificates(&loaded.settings.listeners);
     let held = Arc::new(Mutex::new(held));
     let keeper = reload::Keeper {
         held: held.clone(),

@@ -191,7 +191,12 @@ impl Keeper {
         self.caretaker.follow(&snapshot.upstreams);
         self.lists.follow(loaded.bundles.values());
         self.overview.note_trust(loaded.bundles.values());
+        self.overview.note_certificates(&loaded.settings.listeners);
         self.overview.snapshot.store(Arc::new(snapshot));
+        // At a start whoever starts the process is told.
+        for warning in shown(&loaded.warnings) {
+            tracing::warn!("{warning}");
+        }
         self.loaded = loaded;
         self.put_in_force();
         Ok(message)

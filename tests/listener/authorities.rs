@@ -93,3 +93,14 @@ fn a_server_certificate_and_its_key_belong_together() {
     assert!(matches!(ServerCertificate::load(&key, &key), Err(CertificateError::NoCertificate(_))));
     assert!(matches!(ServerCertificate::load(&chain, &chain), Err(CertificateError::NoKey(_))));
 }
+
+#[test]
+fn a_server_certificate_is_valid_for_as_long_as_its_whole_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let below = Ca::new("root").below("below", |params| set_dates(params, NOW - DAY, NOW + 2 * DAY));
+    let (chain, key) = below.server(&["a.test"]).write(folder.path(), "server");
+    let certificate = ServerCertificate::load(&chain, &key).unwrap();
+    let validity = certificate.validity();
+    assert_eq!((validity.not_before.as_second(), validity.not_after.as_second()), (NOW - DAY, NOW + 2 * DAY));
+    assert_eq!(**certificate.file(), *chain);
+}

@@ -11,13 +11,15 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::provider;
+use super::{Validity, provider};
 
 /// A server certificate with its chain and its key, which belong together.
 #[derive(Clone)]
 pub struct ServerCertificate {
     key: Arc<CertifiedKey>,
-    names: Vec<Box<str>>,
+    names: Arc<[Box<str>]>,
+    file: Arc<Path>,
+    validity: Validity,
 }
 
 impl ServerCertificate {
@@ -33,7 +35,7 @@ impl ServerCertificate {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| CertificateError::NoCertificate(chain.into()))?;
         let secret = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| CertificateError::NoKey(key.into()))?;
-        Self::new(certificates, secret, &provider()).map_err(|fault| match fault {
+        Self::new(chain, certificates, secret, &provider()).map_err(|fault| match fault {
             KeyFault::NoCertificate => CertificateError::NoCertificate(chain.into()),
             KeyFault::Unusable => CertificateError::NoKey(key.into()),
             KeyFault::Mismatch => CertificateError::Mismatch { chain: chain.into(), key: key.into() },
@@ -45,19 +47,31 @@ impl ServerCertificate {
         &self.names
     }
 
+    /// The file that its chain was read from.
+    pub const fn file(&self) -> &Arc<Path> {
+        &self.file
+    }
+
+    /// From when until when it and its chain are valid.
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
     fn new(
+        file: &Path,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
         provider: &CryptoProvider,
     ) -> Result<Self, KeyFault> {
         let leaf = chain.first().ok_or(KeyFault::NoCertificate)?;
         let parsed = webpki::EndEntityCert::try_from(leaf).map_err(|_| KeyFault::NoCertificate)?;
+        let validity = Validity::of(&chain);
         let names = parsed.valid_dns_names().map(|name| name.to_ascii_lowercase().into()).collect();
         let certified = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => KeyFault::Mismatch,
             _ => KeyFault::Unusable,
         })?;
-        Ok(Self { key: Arc::new(certified), names })
+        Ok(Self { key: Arc::new(certified), names, file: file.into(), validity })
     }
 }
 
@@ -112,7 +126,7 @@ impl Chooser {
     pub(super) fn new(certificates: &[ServerCertificate]) -> Self {
         let mut chooser = Self { exact: HashMap::new(), wildcard: HashMap::new(), fallback: Vec::new() };
         for certificate in certificates {
-            for name in &certificate.names {
+            for name in certificate.names() {
                 let (table, name) = match name.strip_prefix("*.") {
                     Some(suffix) => (&mut chooser.wildcard, suffix),
                     None => (&mut chooser.exact, &**name),

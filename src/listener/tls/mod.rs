@@ -6,6 +6,7 @@
 mod certificate;
 mod known;
 mod sessions;
+mod validity;
 mod verifier;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use crate::telemetry::Clock;
 use certificate::Chooser;
 pub use certificate::{CertificateError, ServerCertificate};
 use sessions::Sessions;
+pub use validity::{Untimely, Validity};
 use verifier::ClientVerifier;
 pub(super) use verifier::{Verdict, Witness, witnessed};
 
