@@ -1,7 +1,7 @@
 //! Where records go: a file that may be renamed under us, or standard output.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -61,6 +61,23 @@ impl Sink {
         let Self::File(file, path) = self else { return false };
         let (Ok(open), Ok(named)) = (file.metadata(), path.metadata()) else { return true };
         (open.dev(), open.ino()) != (named.dev(), named.ino())
+    }
+
+    /// Whether the file ends in half a line, as a full disk or a fall of the machine leaves one. Of what cannot be read, a
+    /// pipe or a file that only takes, nobody can say so.
+    pub(super) fn ends_in_mid_line(&self) -> bool {
+        let Self::File(_, path) = self else { return false };
+        let last = || -> io::Result<u8> {
+            // Only there is opening for reading without effect.
+            if !path.metadata()?.is_file() {
+                return Ok(b'\n');
+            }
+            let (mut file, mut last) = (File::open(path)?, [0]);
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            Ok(u8::from_be_bytes(last))
+        };
+        last().is_ok_and(|last| last != b'\n')
     }
 
     /// Whether what is written to either stands behind what was written to the other.

@@ -67,7 +67,10 @@ pub fn start(settings: AuditSettings) -> io::Result<AuditHandle> {
         join: Mutex::default(),
     }));
     let (audit, looked) = (handle.clone(), Instant::now());
-    let mut writer = Writer { audit, sink, spare: Vec::new(), pending: Vec::new(), offset: 0, looked };
+    // Who wrote there before may have been cut in mid-line: the first record begins a line of its own.
+    let newline = sink.ends_in_mid_line().then(|| Batch { lines: vec![b'\n'], ..Batch::default() });
+    let pending = newline.map(|newline| (Arc::default(), newline)).into_iter().collect();
+    let mut writer = Writer { audit, sink, spare: Vec::new(), pending, offset: 0, looked };
     let join = thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
     let _ = handle.0.thread.set(join.thread().clone());
     *lock(&handle.0.join) = Some(join);

@@ -38,6 +38,18 @@ fn a_line_that_was_cut_goes_on_in_the_same_file_and_begins_anew_in_another() {
     assert_eq!(fs::read_to_string(&moved).unwrap(), "{1}\n{2");
 }
 
+#[test]
+fn half_a_line_of_a_process_before_does_not_swallow_the_first_record() {
+    let directory = tempfile::tempdir().unwrap();
+    for (before, after) in [("{1}\n{2", "{1}\n{2\n"), ("{1}\n", "{1}\n"), ("", "")] {
+        let path = directory.path().join("log");
+        fs::write(&path, before).unwrap();
+        let sink = SinkSettings::File(path.clone());
+        start(AuditSettings { sink, on_failure: OnFailure::Deny, capacity: 10 }).unwrap().finish();
+        assert_eq!(fs::read_to_string(&path).unwrap(), after);
+    }
+}
+
 /// As `logrotate` does with `create`: the path leads somewhere, and to another file.
 #[test]
 fn a_file_in_whose_place_another_stands_is_noticed_unasked() {

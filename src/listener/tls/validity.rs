@@ -5,8 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// How long before its end a certificate is spoken of: time enough to renew it by hand.
+/// How long before its end a certificate is spoken of: time enough to renew it by hand. One that lives for days is renewed
+/// by a program, and is late in its last third.
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+const LAST_PART: i32 = 3;
 
 /// From when until when a chain is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub enum Untimely {
     Ended,
     /// It is not valid yet.
     NotYet,
-    /// It ends within fourteen days.
+    /// It ends within fourteen days, and within the last third of its time.
     EndsSoon,
 }
 
@@ -42,13 +44,17 @@ impl Validity {
         all
     }
 
+    fn lifetime(&self) -> SignedDuration {
+        self.not_after.duration_since(self.not_before)
+    }
+
     /// What an operator should know at `now`.
     pub fn untimely(&self, now: Timestamp) -> Option<Untimely> {
         if self.not_after <= now {
             Some(Untimely::Ended)
         } else if now < self.not_before {
             Some(Untimely::NotYet)
-        } else if self.not_after.duration_since(now) <= SOON {
+        } else if self.not_after.duration_since(now) <= SOON.min(self.lifetime() / LAST_PART) {
             Some(Untimely::EndsSoon)
         } else {
             None
@@ -76,6 +82,9 @@ mod tests {
         ] {
             assert_eq!(validity.untimely(at(now)), wanted, "{now}");
         }
+        let daily = Validity { not_before: at("2026-03-31T00:00:00Z"), ..validity };
+        assert_eq!(daily.untimely(at("2026-03-31T15:59:59Z")), None, "it is renewed in time by what made it");
+        assert_eq!(daily.untimely(at("2026-03-31T16:00:00Z")), Some(Untimely::EndsSoon));
         let never = Validity { not_before: at("2026-05-01T00:00:00Z"), ..validity };
         assert_eq!(never.untimely(at("2026-04-20T00:00:00Z")), Some(Untimely::Ended), "no waiting makes it valid");
         let unread = Validity::of(&[]);
