@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::reload::Keeper;
 use crate::admin::DenialNote;
+use crate::config::Loaded;
 use crate::policy::alarm::{Alarm, Turn};
 use crate::telemetry::SubjectCount;
 
@@ -18,7 +19,7 @@ impl Keeper {
             return;
         }
         self.forget_subjects();
-        self.alarm = settings.map(|settings| Alarm::new(settings, policy.clone(), Instant::now()));
+        self.alarm = alarm_of(&self.loaded);
         self.overview.note_denials(None);
     }
 
@@ -52,4 +53,10 @@ impl Keeper {
     fn forget_subjects(&self) {
         self.overview.meters.iter().for_each(|meters| meters.subjects.forget());
     }
+}
+
+/// The alarm of a configuration, from now on.
+pub(super) fn alarm_of(loaded: &Loaded) -> Option<Alarm> {
+    let (alarm, policy) = (loaded.settings.alarm.as_ref(), loaded.settings.policy.version());
+    alarm.map(|alarm| Alarm::new(*alarm, policy.clone(), Instant::now()))
 }

@@ -176,6 +176,8 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
     overview.note_trust(loaded.bundles.values());
     overview.note_certificates(&loaded.settings.listeners);
     let held = Arc::new(Mutex::new(held));
+    // It counts from the first request on, which may come before the keeper's first turn.
+    let alarm = alarm::alarm_of(&loaded);
     let keeper = reload::Keeper {
         held: held.clone(),
         lists,
@@ -188,7 +190,7 @@ pub async fn start_after(mut inheritance: Inheritance, loaded: Loaded) -> Result
         drain: told,
         workers,
         upgrades: ask,
-        alarm: None,
+        alarm,
         hangup,
     };
     tasks.spawn(keeper.run(inbox, stopping, give_back, found));
