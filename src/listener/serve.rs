@@ -38,9 +38,10 @@ use super::stream::{Stream, Transport};
 use super::workers::Phase;
 use crate::request::{FragmentCutOff, HttpVersion};
 
-/// The largest piece of a body in HTTP/1.1 that is read at once, in bytes: each piece wakes the service, and twice as much of
-/// it spares an upload a tenth of what it costs. It is also what is kept at most for a client that does not read.
-const PIECE: usize = 128 * 1024;
+/// The largest piece of a body in HTTP/1.1 that is read at once, in bytes, and what is kept at most for a client that does
+/// not read. Each piece wakes the service, so that larger ones spare an upload some of its cost; from 128 KiB on they hold
+/// megabytes more of the allocator's memory.
+const PIECE: usize = 96 * 1024;
 
 /// How a conversation ended that did not end well.
 pub(super) type Failed = (EventKind, Option<Box<str>>);
